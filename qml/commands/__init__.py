@@ -1,0 +1,1 @@
+"""The commands of `qml`, one file each: a function `register(app)` that adds it to the Typer application."""

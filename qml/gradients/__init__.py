@@ -1,0 +1,1 @@
+"""Gradient methods, one file each; `base.py` holds the contract."""

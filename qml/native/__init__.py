@@ -1,0 +1,1 @@
+"""The batched state-vector engine: CPU kernels, and nothing else."""
