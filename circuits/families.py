@@ -5,6 +5,7 @@ field writes a hyphen. Adding a member means adding a file: nothing here or else
 """
 
 import importlib
+import inspect
 import pkgutil
 from types import ModuleType
 
@@ -30,3 +31,22 @@ def member(package: ModuleType | str, name: str, kind: str) -> ModuleType:
     if wanted not in names:
         raise UnknownName(kind, name, names)
     return importlib.import_module(f"{package.__name__}.{wanted}")
+
+
+def function(module_name: str, name: str, kind: str):
+    """The public function called `name` that the module itself defines and that builds a member of `kind`.
+
+    Raises:
+        UnknownName: no such function; the message gives the nearest one.
+    """
+    module = importlib.import_module(module_name)
+    found = {
+        key: value
+        for key, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module_name and "name" in inspect.signature(value).parameters
+        and not key.startswith("_") and key != "by_name"
+    }  # fmt: skip
+    wanted = str(name).replace("-", "_")
+    if wanted not in found:
+        raise UnknownName(kind, name, found)
+    return found[wanted]

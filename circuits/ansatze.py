@@ -1,0 +1,174 @@
+"""Parametrised circuits to be trained; each returns a Qiskit `QuantumCircuit` whose weights are one `ParameterVector`.
+
+Every function takes `n_qubits`, `n_layers` and `name`, the name of its `ParameterVector` ("w" by default), so that two
+of them compose. Rotations follow Qiskit: RX(t) = exp(-i t X / 2), angles in radians.
+"""
+
+import math
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+from qiskit.circuit.library import n_local
+
+from circuits.errors import LabError
+from circuits.families import function
+
+
+def by_name(name: str):
+    """The ansatz function called `name`; an unknown name raises `UnknownName` with the nearest one."""
+    return function(__name__, name, "ansatz")
+
+
+def check_size(n_qubits: int, n_layers: int = 1) -> None:
+    """Raise `LabError` unless both are whole numbers of at least one."""
+    for what, value in (("n_qubits", n_qubits), ("n_layers", n_layers)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise LabError(f"{what} must be a whole number of at least 1, got {value!r}")
+
+
+def hardware_efficient(n_qubits: int, n_layers: int = 1, name: str = "w", entanglement: str = "circular"):
+    """RY and RZ on every qubit, then CNOTs, `n_layers` times: 2 n_qubits n_layers weights.
+
+    Args:
+        entanglement: any pattern `qiskit.circuit.library.n_local` knows ("linear", "circular", "full", ...).
+
+    Source: Kandala et al., Nature 549, 242 (2017); built by Qiskit's `n_local`.
+    """
+    check_size(n_qubits, n_layers)
+    entangler = ["cx"] if n_qubits > 1 else []
+    layers = n_local(
+        n_qubits, ["ry", "rz"], entangler, entanglement, reps=n_layers, parameter_prefix=name,
+        skip_final_rotation_layer=True, name="hardware_efficient",
+    )  # fmt: skip
+    if n_qubits > 1:
+        return layers
+    return _product(1, n_layers, name, "hardware_efficient")
+
+
+def separable(n_qubits: int, n_layers: int = 1, name: str = "w") -> QuantumCircuit:
+    """RY and RZ on every qubit and no entangling gate: the control that every claim about entanglement needs."""
+    check_size(n_qubits, n_layers)
+    return _product(n_qubits, n_layers, name, "separable")
+
+
+def _product(n_qubits: int, n_layers: int, name: str, title: str) -> QuantumCircuit:
+    circuit = QuantumCircuit(n_qubits, name=title)
+    weights = iter(ParameterVector(name, 2 * n_qubits * n_layers))
+    for _ in range(n_layers):
+        for qubit in range(n_qubits):
+            circuit.ry(next(weights), qubit)
+        for qubit in range(n_qubits):
+            circuit.rz(next(weights), qubit)
+    return circuit
+
+
+def strongly_entangling(n_qubits: int, n_layers: int = 1, name: str = "w") -> QuantumCircuit:
+    """RZ RY RZ on every qubit, then a ring of CNOTs whose range grows with the layer: 3 n_qubits n_layers weights.
+
+    Source: Schuld, Bocharov, Svore, Wiebe, Phys. Rev. A 101, 032308 (2020); the ranges are PennyLane's.
+    """
+    check_size(n_qubits, n_layers)
+    circuit = QuantumCircuit(n_qubits, name="strongly_entangling")
+    weights = iter(ParameterVector(name, 3 * n_qubits * n_layers))
+    for layer in range(n_layers):
+        for qubit in range(n_qubits):
+            circuit.rz(next(weights), qubit)
+            circuit.ry(next(weights), qubit)
+            circuit.rz(next(weights), qubit)
+        if n_qubits > 1:
+            reach = layer % (n_qubits - 1) + 1
+            for qubit in range(n_qubits):
+                circuit.cx(qubit, (qubit + reach) % n_qubits)
+    return circuit
+
+
+def brickwork(n_qubits: int, n_layers: int = 1, name: str = "w") -> QuantumCircuit:
+    """Bricks of RY RZ on two neighbours and a CZ, laid alternately on even and odd pairs of an open line.
+
+    Source: the alternating layered ansatz of Cerezo et al., Nat. Commun. 12, 1791 (2021).
+    """
+    check_size(n_qubits, n_layers)
+    pairs = [[(q, q + 1) for q in range(layer % 2, n_qubits - 1, 2)] for layer in range(n_layers)]
+    touched = [[q for pair in row for q in pair] or [n_qubits - 1] for row in pairs]
+    circuit = QuantumCircuit(n_qubits, name="brickwork")
+    weights = iter(ParameterVector(name, sum(2 * len(qubits) for qubits in touched)))
+    for qubits, row in zip(touched, pairs):
+        for qubit in qubits:
+            circuit.ry(next(weights), qubit)
+            circuit.rz(next(weights), qubit)
+        for pair in row:
+            circuit.cz(*pair)
+    return circuit
+
+
+def random_pauli(n_qubits: int, n_layers: int = 1, name: str = "w", seed: int | None = None) -> QuantumCircuit:
+    """McClean's circuit: RY(pi/4) everywhere, then layers of a rotation about a random axis per qubit and a CZ ladder.
+
+    Args:
+        seed: fixes the axes, drawn uniformly from X, Y and Z; the angles are the n_qubits n_layers weights.
+
+    Source: McClean et al., Nat. Commun. 9, 4812 (2018).
+    """
+    check_size(n_qubits, n_layers)
+    axes = np.random.default_rng(seed).integers(0, 3, (n_layers, n_qubits))
+    circuit = QuantumCircuit(n_qubits, name="random_pauli")
+    weights = iter(ParameterVector(name, n_qubits * n_layers))
+    circuit.ry(math.pi / 4, range(n_qubits))
+    for layer in range(n_layers):
+        for qubit in range(n_qubits):
+            getattr(circuit, ("rx", "ry", "rz")[axes[layer, qubit]])(next(weights), qubit)
+        for qubit in range(n_qubits - 1):
+            circuit.cz(qubit, qubit + 1)
+    return circuit
+
+
+def hva_tfim(n_qubits: int, n_layers: int = 1, name: str = "w", periodic: bool = False) -> QuantumCircuit:
+    """From |+...+>: exp(-i a/2 sum Z_j Z_j+1), then exp(-i b/2 sum X_j), `n_layers` times: two shared weights a layer.
+
+    Source: the Hamiltonian variational ansatz of Wecker, Hastings, Troyer, Phys. Rev. A 92, 042303 (2015), for the
+    transverse-field Ising chain, open unless `periodic`.
+    """
+    check_size(n_qubits, n_layers)
+    bonds = [(q, q + 1) for q in range(n_qubits - 1)]
+    if periodic and n_qubits > 2:
+        bonds.append((n_qubits - 1, 0))
+    circuit = QuantumCircuit(n_qubits, name="hva_tfim")
+    weights = ParameterVector(name, 2 * n_layers)
+    circuit.h(range(n_qubits))
+    for layer in range(n_layers):
+        for bond in bonds:
+            circuit.rzz(weights[2 * layer], *bond)
+        circuit.rx(weights[2 * layer + 1], range(n_qubits))
+    if n_qubits == 1:  # no bond, so the first weight of each layer would be missing from the circuit
+        return _transverse_field_only(n_layers, name)
+    return circuit
+
+
+def _transverse_field_only(n_layers: int, name: str) -> QuantumCircuit:
+    circuit = QuantumCircuit(1, name="hva_tfim")
+    circuit.h(0)
+    for weight in ParameterVector(name, n_layers):
+        circuit.rx(weight, 0)
+    return circuit
+
+
+def identity_blocks(n_qubits: int, n_layers: int = 1, name: str = "w", block: str = "hardware_efficient"):
+    """`n_layers` blocks, each one layer of the ansatz `block` followed by its inverse with weights of its own.
+
+    At the weights of `initializers.identity_block` every block is the identity, which keeps the gradient of a deep
+    circuit as large as that of one block.
+
+    Source: Grant, Wossnig, Ostaszewski, Benedetti, Quantum 3, 214 (2019).
+    """
+    check_size(n_qubits, n_layers)
+    layer = by_name(block)(n_qubits, 1)
+    size = len(layer.parameters)
+    weights = ParameterVector(name, 2 * size * n_layers)
+    circuit = QuantumCircuit(n_qubits, name="identity_blocks")
+    for index in range(n_layers):
+        start = 2 * size * index
+        circuit.compose(layer.assign_parameters(weights[start : start + size]), inplace=True)
+        mirror = layer.assign_parameters(weights[start + size : start + 2 * size]).inverse()
+        circuit.compose(mirror, inplace=True)
+    return circuit

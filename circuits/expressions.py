@@ -1,0 +1,82 @@
+"""What an angle slot is in terms of parameters: affine ones as one matrix, any other as a formula.
+
+A slot that is affine in every parameter is a row of a matrix and an offset; the rest (the (pi - x0)(pi - x1) of a
+ZZ feature map, say) is kept as a SymPy formula that whoever evaluates it compiles for its own arrays.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sympy
+from qiskit.circuit import Parameter, ParameterExpression
+
+from circuits.errors import LabError
+
+
+@dataclass(frozen=True)
+class Expressions:
+    """Slots as functions of parameters: slots = matrix @ parameters + offset, then `formulas[k]` put in at `places[k]`.
+
+    Attributes:
+        matrix: (n_slots, n_parameters); offset: (n_slots,).
+        symbols: one SymPy symbol per parameter, in order, for the formulas.
+    """
+
+    matrix: np.ndarray
+    offset: np.ndarray
+    places: tuple[int, ...]
+    formulas: tuple[sympy.Expr, ...]
+    symbols: tuple[sympy.Symbol, ...]
+
+
+def analyse(slots: Sequence[ParameterExpression], parameters: Sequence[Parameter]) -> Expressions:
+    """Split the slots into affine rows and formulas.
+
+    Raises:
+        LabError: a slot holds a parameter that is not among `parameters`.
+    Cost: one symbolic derivative per slot and parameter in it.
+    """
+    column = {parameter: j for j, parameter in enumerate(parameters)}
+    matrix, offset = np.zeros((len(slots), len(parameters))), np.zeros(len(slots))
+    places, formulas = [], []
+    for row, slot in enumerate(slots):
+        slopes = _slopes(slot)
+        missing = [parameter.name for parameter in slopes if parameter not in column]
+        if missing:
+            raise LabError(f"parameter {missing[0]!r} is neither an input nor a weight")
+        if None in slopes.values():
+            places.append(row)
+            formulas.append(_formula(slot, column))
+        else:
+            for parameter, slope in slopes.items():
+                matrix[row, column[parameter]] = slope
+            offset[row] = _real(slot.bind({parameter: 0.0 for parameter in slopes}))
+    symbols = tuple(sympy.Symbol(f"p{j}", real=True) for j in range(len(parameters)))
+    return Expressions(matrix, offset, tuple(places), tuple(formulas), symbols)
+
+
+def _slopes(slot: ParameterExpression) -> dict[Parameter, float | None]:
+    """The slope in each parameter; None where it is not constant."""
+    if isinstance(slot, Parameter):
+        return {slot: 1.0}
+    slopes = {}
+    for parameter in slot.parameters:
+        slope = slot.gradient(parameter)
+        free = isinstance(slope, ParameterExpression) and slope.parameters
+        slopes[parameter] = None if free else _real(slope)
+    return slopes
+
+
+def _real(value) -> float:
+    value = complex(value.numeric() if isinstance(value, ParameterExpression) else value)
+    if abs(value.imag) > 1e-12 or not np.isfinite(value.real):
+        raise LabError(f"an angle has the coefficient {value}: angles must be real and finite")
+    return value.real
+
+
+def _formula(slot: ParameterExpression, column: dict[Parameter, int]) -> sympy.Expr:
+    """The slot in symbols p0, p1, ... : a parameter's own name, such as x[0], is not a name Python can read."""
+    formula = slot.sympify()
+    names = {parameter.name: j for parameter, j in column.items()}
+    return formula.xreplace({s: sympy.Symbol(f"p{names[s.name]}", real=True) for s in formula.free_symbols})

@@ -1,0 +1,193 @@
+"""How each Qiskit gate becomes rotations and fixed unitaries: one table for the parametrised gates, one for phases,
+
+and the gate's own definition or matrix for everything else. What none of them covers raises `Unsupported`.
+"""
+
+import math
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import AnnotatedOperation, ControlFlowOp, ControlledGate, Instruction, Operation
+from qiskit.circuit import library as lib
+from qiskit.circuit.annotated_operation import ControlModifier, InverseModifier
+
+from circuits.encodings import AmplitudeEncoding
+from circuits.errors import LabError, Unsupported
+from circuits.program import Builder
+
+# gate -> pieces (pauli letters, which of its qubits, angle as a function of its parameters), in the order they act.
+# A piece with no letters is the phase exp(-i t / 2): it matters under a control and is dropped without one.
+ROTATIONS = {
+    lib.RXGate: lambda t: [("X", (0,), t)],
+    lib.RYGate: lambda t: [("Y", (0,), t)],
+    lib.RZGate: lambda t: [("Z", (0,), t)],
+    lib.RXXGate: lambda t: [("XX", (0, 1), t)],
+    lib.RYYGate: lambda t: [("YY", (0, 1), t)],
+    lib.RZZGate: lambda t: [("ZZ", (0, 1), t)],
+    lib.RZXGate: lambda t: [("ZX", (0, 1), t)],
+    lib.RGate: lambda t, phi: [("Z", (0,), -phi), ("X", (0,), t), ("Z", (0,), phi)],
+    lib.UGate: lambda t, phi, lam: _u(t, phi, lam),
+    lib.U3Gate: lambda t, phi, lam: _u(t, phi, lam),
+    lib.U2Gate: lambda phi, lam: _u(math.pi / 2, phi, lam),
+    lib.GlobalPhaseGate: lambda t: [("", (), -2 * t)],
+}
+
+# gates diag(1, e^{i t}), whose controlled forms are phases on the subspace where every qubit involved reads 1
+PHASES = {
+    lib.PhaseGate: lambda t: t,
+    lib.U1Gate: lambda t: t,
+    lib.ZGate: lambda: math.pi,
+    lib.SGate: lambda: math.pi / 2,
+    lib.SdgGate: lambda: -math.pi / 2,
+    lib.TGate: lambda: math.pi / 4,
+    lib.TdgGate: lambda: -math.pi / 4,
+}
+
+# fixed gates taken by their matrix; larger or composite ones go through their definition
+MATRICES = (
+    lib.HGate, lib.XGate, lib.YGate, lib.SXGate, lib.SXdgGate, lib.SwapGate, lib.iSwapGate, lib.ECRGate,
+    lib.DCXGate, lib.RCCXGate, lib.RC3XGate, lib.UnitaryGate,
+)  # fmt: skip
+
+IGNORED = ("barrier", "id", "delay", "save_statevector")
+LARGEST_MATRIX = 6  # qubits of an undefined gate whose matrix is still taken
+
+
+def _u(t, phi, lam):
+    return [("Z", (0,), lam), ("Y", (0,), t), ("Z", (0,), phi), ("", (), -(phi + lam))]
+
+
+def append_circuit(builder: Builder, circuit: QuantumCircuit, qubits, controls=(), state=0) -> None:
+    """Append every instruction of the circuit, whose qubit j is the program's `qubits[j]`, under the controls."""
+    index = {bit: qubits[j] for j, bit in enumerate(circuit.qubits)}
+    builder.rotation("", (), -2 * circuit.global_phase, controls, state)
+    for item in circuit.data:
+        append(builder, item.operation, tuple(index[bit] for bit in item.qubits), controls, state)
+
+
+def append(builder: Builder, gate: Operation, qubits, controls=(), state=0) -> None:
+    """Append one gate, whatever it is made of, under the controls."""
+    kind = getattr(gate, "base_class", type(gate))
+    if gate.name in IGNORED:
+        return
+    _refuse_what_is_not_unitary(builder, gate, qubits)
+    if kind in ROTATIONS:
+        for pauli, places, angle in ROTATIONS[kind](*gate.params):
+            builder.rotation(pauli, [qubits[j] for j in places], angle, controls, state)
+    elif kind in PHASES:
+        _append_phase(builder, PHASES[kind](*gate.params), qubits[0], controls, state)
+    elif isinstance(gate, AnnotatedOperation):
+        _append_annotated(builder, gate, qubits, controls, state)
+    elif isinstance(gate, ControlledGate):
+        _append_controlled(builder, gate, qubits, controls, state)
+    elif isinstance(gate, AmplitudeEncoding) and _is_free(gate):
+        _append_amplitudes(builder, gate, qubits, controls)
+    elif kind in MATRICES:
+        builder.unitary(gate.name, gate.to_matrix(), qubits, controls, state)
+    else:
+        _append_composite(builder, gate, qubits, controls, state)
+
+
+def _refuse_what_is_not_unitary(builder: Builder, gate: Operation, qubits) -> None:
+    if gate.name == "measure":
+        raise Unsupported(
+            "the circuit measures its qubits: a layer takes expectation values, so pass "
+            "circuit.remove_final_measurements(inplace=False); to sample a measured circuit use qml.submit"
+        )
+    if gate.name in ("reset", "initialize") and builder.touched.intersection(qubits):
+        raise Unsupported(f"{gate.name} in the middle of a circuit is not unitary: only backend 'aer' samples it")
+    if isinstance(gate, ControlFlowOp):
+        raise Unsupported(f"control flow ({gate.name}) is not unitary: only backend 'aer' samples it, by qml.submit")
+
+
+def _is_free(gate: Instruction) -> bool:
+    return any(getattr(value, "parameters", None) for value in gate.params)
+
+
+def _append_phase(builder: Builder, angle, qubit: int, controls, state) -> None:
+    if controls:
+        builder.rotation("", (), -2 * angle, (*controls, qubit), state | 1 << len(controls))
+    else:
+        builder.rotation("Z", (qubit,), angle)  # the same up to a global phase, and a single Pauli as generator
+
+
+def _append_controlled(builder: Builder, gate: ControlledGate, qubits, controls, state) -> None:
+    count = gate.num_ctrl_qubits
+    inner = (*controls, *qubits[:count])
+    inner_state = state | gate.ctrl_state << len(controls)
+    if isinstance(gate, lib.CUGate):
+        *angles, phase = gate.params
+        builder.rotation("", (), -2 * phase, inner, inner_state)
+        append(builder, lib.UGate(*angles), qubits[count:], inner, inner_state)
+    else:
+        append(builder, gate.base_gate, qubits[count:], inner, inner_state)
+
+
+def _append_annotated(builder: Builder, gate: AnnotatedOperation, qubits, controls, state) -> None:
+    base, inverted = gate.base_op, False
+    for modifier in gate.modifiers:
+        if isinstance(modifier, ControlModifier):
+            count = modifier.num_ctrl_qubits
+            state |= modifier.ctrl_state << len(controls)
+            controls, qubits = (*controls, *qubits[:count]), qubits[count:]
+        elif isinstance(modifier, InverseModifier):
+            inverted = not inverted
+        else:
+            raise Unsupported(f"gate {gate.name!r} is raised to a power: write the power out as gates")
+    append(builder, base.inverse() if inverted else base, qubits, controls, state)
+
+
+def _append_amplitudes(builder: Builder, gate: AmplitudeEncoding, qubits, controls) -> None:
+    if controls or builder.touched or tuple(qubits) != tuple(range(builder.n_qubits)):
+        raise Unsupported(
+            "an amplitude encoding must be the first gate, on all qubits in order and without controls: "
+            "start the circuit with encodings.amplitude(n_qubits)"
+        )
+    if not all(getattr(value, "parameters", None) for value in gate.params):
+        raise Unsupported("an amplitude encoding must have all of its inputs free, or all of them numbers")
+    builder.prepare(gate.params)
+
+
+def _append_composite(builder: Builder, gate: Operation, qubits, controls, state) -> None:
+    definition = getattr(gate, "definition", None)
+    if definition is not None and definition.num_clbits == 0:
+        append_circuit(builder, definition, qubits, controls, state)
+        return
+    if not _is_free(gate) and len(qubits) <= LARGEST_MATRIX and hasattr(gate, "to_matrix"):
+        matrix = np.asarray(gate.to_matrix())
+        if np.allclose(matrix @ matrix.conj().T, np.eye(len(matrix)), atol=1e-10):
+            builder.unitary(gate.name, matrix, qubits, controls, state)
+            return
+    raise Unsupported(
+        f"gate {gate.name!r} has no definition in standard gates"
+        + (" while its parameters are free" if _is_free(gate) else "")
+        + ": decompose it first, or write it with Qiskit's standard gates or a UnitaryGate"
+    )
+
+
+def split_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[int, int]]:
+    """The circuit without its final measurements, and the qubit that each measured classical bit reads.
+
+    Raises:
+        Unsupported: something acts on a qubit or bit after its measurement, or on a classical condition.
+    """
+    unitary = circuit.copy_empty_like()
+    read: dict[int, int] = {}
+    measured: set = set()
+    for item in circuit.data:
+        if item.operation.name == "barrier":
+            continue
+        if measured.intersection(item.qubits) or isinstance(item.operation, ControlFlowOp):
+            raise Unsupported(
+                f"{item.operation.name!r} acts after a measurement: only backend 'aer' samples such a circuit"
+            )
+        if item.operation.name == "measure":
+            measured.update(item.qubits)
+            read[circuit.find_bit(item.clbits[0]).index] = circuit.find_bit(item.qubits[0]).index
+        elif item.clbits:
+            raise Unsupported(f"{item.operation.name!r} uses classical bits: only backend 'aer' samples such a circuit")
+        else:
+            unitary.append(item)
+    if not read:
+        raise LabError("the circuit measures nothing: add circuit.measure_all()")
+    return unitary, read

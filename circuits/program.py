@@ -1,0 +1,167 @@
+"""A circuit lowered to what every engine can run: rotations by an angle, and fixed unitaries.
+
+Any Qiskit circuit of standard gates becomes a `Program` of two kinds of gate, both with any number of controls:
+
+    Rotation   exp(-i t P / 2) with P a Pauli string on its qubits (the empty string gives a phase), where t is a
+               number or an angle slot: an expression of the circuit's parameters;
+    Unitary    a fixed matrix on its qubits.
+
+Engines differentiate angles; what an angle is in terms of parameters is `circuits/expressions.py`'s business.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter, ParameterExpression
+
+from circuits.errors import LabError
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """exp(-i t P / 2) where the control qubits read `control_state`, the identity elsewhere.
+
+    Attributes:
+        pauli: letters of P, the first acting on `qubits[0]`; "" is the phase exp(-i t / 2).
+        control_state: bit j is the value wanted of `controls[j]`.
+        slot: index of the angle slot that gives t, or None where `angle` does.
+    """
+
+    pauli: str
+    qubits: tuple[int, ...]
+    controls: tuple[int, ...] = ()
+    control_state: int = 0
+    slot: int | None = None
+    angle: float = 0.0
+
+    @property
+    def frequencies(self) -> tuple[float, ...]:
+        """The positive frequencies of an expectation value as a function of t: what a shift rule is made of."""
+        if not self.pauli:
+            return (0.5,)
+        return (0.5, 1.0) if self.controls else (1.0,)
+
+
+@dataclass(frozen=True, eq=False)
+class Unitary:
+    """A fixed matrix on `qubits` (the first is the least significant bit of its index), controlled like a `Rotation`."""
+
+    name: str
+    matrix: np.ndarray
+    qubits: tuple[int, ...]
+    controls: tuple[int, ...] = ()
+    control_state: int = 0
+
+
+Gate = Rotation | Unitary
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A lowered circuit: gates in the order in which they act on |0...0>, and the expression behind every slot.
+
+    Attributes:
+        amplitudes: slots whose values, unnormalised, are the amplitudes of the initial state; empty for |0...0>.
+            An expectation value is then the quadratic form <x|U+ O U|x>; whoever fills the slots normalises.
+        parameters: the circuit's parameters, in Qiskit's order.
+    """
+
+    n_qubits: int
+    gates: tuple[Gate, ...]
+    slots: tuple[ParameterExpression, ...] = ()
+    amplitudes: tuple[int, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+
+    def rotation_of_slot(self) -> dict[int, Rotation]:
+        """The one rotation that each angle slot turns; amplitude slots have none."""
+        return {g.slot: g for g in self.gates if isinstance(g, Rotation) and g.slot is not None}
+
+    def followed_by(self, gates: list[Gate]) -> "Program":
+        """The same program with more fixed gates at its end, such as a change of measurement basis."""
+        return Program(self.n_qubits, (*self.gates, *gates), self.slots, self.amplitudes, self.parameters)
+
+
+@dataclass
+class Builder:
+    """Collects gates and slots while a circuit is walked."""
+
+    n_qubits: int
+    gates: list[Gate] = field(default_factory=list)
+    slots: list[ParameterExpression] = field(default_factory=list)
+    amplitudes: tuple[int, ...] = ()
+    touched: set[int] = field(default_factory=set)
+
+    def rotation(self, pauli: str, qubits, angle, controls=(), control_state=0) -> None:
+        """Append a rotation by a number or an expression; an uncontrolled phase is the global phase, which is dropped."""
+        if not pauli and not controls:
+            return
+        self.touched.update(qubits, controls)
+        number = as_number(angle)
+        if number is None:
+            self.slots.append(angle)
+            slot, number = len(self.slots) - 1, 0.0
+        else:
+            slot = None
+        self.gates.append(Rotation(pauli, tuple(qubits), tuple(controls), control_state, slot, number))
+
+    def unitary(self, name: str, matrix, qubits, controls=(), control_state=0) -> None:
+        """Append a fixed matrix."""
+        self.touched.update(qubits, controls)
+        matrix = np.ascontiguousarray(matrix, dtype=complex)
+        self.gates.append(Unitary(name, matrix, tuple(qubits), tuple(controls), control_state))
+
+    def prepare(self, values) -> None:
+        """Take the values, all of them expressions or numbers, as the amplitudes of the whole initial state."""
+        start = len(self.slots)
+        self.slots.extend(values)
+        self.touched.update(range(self.n_qubits))
+        self.amplitudes = tuple(range(start, start + len(values)))
+
+
+def as_number(value) -> float | None:
+    """The value as a finite real number, or None if it has free parameters.
+
+    Raises:
+        LabError: the value is complex, NaN or infinite.
+    """
+    if isinstance(value, ParameterExpression):
+        if value.parameters:
+            return None
+        value = value.numeric()
+    if isinstance(value, complex | np.complexfloating):
+        if abs(value.imag) > 1e-12:
+            raise LabError(f"a gate has the complex angle {value}: angles are real, in radians")
+        value = value.real
+    number = float(value)
+    if not np.isfinite(number):
+        raise LabError(f"a gate has the angle {number}: angles must be finite")
+    return number
+
+
+def lower(circuit: QuantumCircuit) -> Program:
+    """The program that acts on |0...0> as the circuit does, up to a global phase.
+
+    Args:
+        circuit: any Qiskit circuit of gates without measurement; free parameters in any real expression.
+
+    Raises:
+        Unsupported: a gate that has no unitary or no exact decomposition; the message names it.
+        LabError: not a circuit, no qubits, or an angle that is not a finite real number.
+    Cost: linear in the number of gates of the circuit and its definitions.
+    """
+    from circuits.lowering import append_circuit  # it imports this file's classes
+
+    if not isinstance(circuit, QuantumCircuit):
+        raise LabError(f"a circuit must be a qiskit QuantumCircuit, got {type(circuit).__name__}")
+    if circuit.num_qubits == 0:
+        raise LabError("the circuit has no qubits")
+    builder = Builder(circuit.num_qubits)
+    append_circuit(builder, circuit, tuple(range(circuit.num_qubits)))
+    return Program(
+        circuit.num_qubits,
+        tuple(builder.gates),
+        tuple(builder.slots),
+        builder.amplitudes,
+        tuple(circuit.parameters),
+    )
