@@ -1,0 +1,233 @@
+"""The contract of a backend: it compiles a program once, and the compiled circuit runs on batches of angles.
+
+What a compiled circuit is given are angles, in two arrays: `inputs`, (B, n_input_slots), one row per sample, and
+`weights`, (n_weight_slots,) shared by all samples or (B, n_weight_slots). Which slots are inputs is said at compile
+time. A gradient has the shape of the array it belongs to, so that of shared weights is summed over the samples.
+Arrays are NumPy, float32 or float64, and results have the dtype of `weights`.
+"""
+
+import importlib.util
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import psutil
+from qiskit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+from circuits.errors import LabError, TooLarge, Unsupported
+from circuits.families import member, members
+from circuits.lowering import split_measurements
+from circuits.observables import as_list
+from circuits.program import Program, lower
+
+FAMILY = "qml.backends"
+MOST_QUBITS = 62  # basis states are 64-bit integers
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Which of a program's slots are inputs and which are weights, in the order in which the two arrays list them."""
+
+    inputs: tuple[int, ...]
+    weights: tuple[int, ...]
+
+    def join(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """(n_slots, B): every slot's value for every sample."""
+        angles = np.empty((len(self.inputs) + len(self.weights), len(inputs)), weights.dtype)
+        angles[list(self.inputs)] = inputs.T
+        angles[list(self.weights)] = weights.T if weights.ndim == 2 else weights[:, None]
+        return angles
+
+    def split(self, gradients: np.ndarray, shared: bool) -> tuple[np.ndarray, np.ndarray]:
+        """From (n_slots, B) derivatives to those of inputs and of weights, summed over samples where shared."""
+        of_weights = gradients[list(self.weights)]
+        weights = of_weights.sum(axis=1) if shared else of_weights.T
+        return gradients[list(self.inputs)].T, weights
+
+
+class Compiled(ABC):
+    """A program with its observables, compiled by a backend.
+
+    Attributes:
+        backend, program, observables, slots: what it was made of.
+    """
+
+    def __init__(
+        self, backend: "Backend", program: Program, observables: Sequence[SparsePauliOp], slots: Slots
+    ):
+        self.backend, self.program, self.observables, self.slots = backend, program, list(observables), slots
+
+    @abstractmethod
+    def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """(B, K) exact expectation values."""
+
+    @abstractmethod
+    def sample(self, inputs: np.ndarray, weights: np.ndarray, shots: int, seed: np.random.SeedSequence):
+        """(B, shots) basis states measured of the normalised state, as integers; qubit 0 is the least significant bit."""
+
+    def probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """(B, 2^n) exact probabilities of the basis states."""
+        raise Unsupported(f"backend {self.backend.name!r} has no exact probabilities: use backend 'native'")
+
+    def forward(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Any]:
+        """Expectation values, and whatever `vjp` can use of this run (None where there is nothing)."""
+        return self.expectations(inputs, weights), None
+
+    def vjp(
+        self, inputs: np.ndarray, weights: np.ndarray, cotangents: np.ndarray, kept: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Adjoint derivatives of sum_bk cotangents[b, k] <O_k>_b by `inputs` and by `weights`."""
+        raise Unsupported(
+            f"backend {self.backend.name!r} has no adjoint gradient: use diff_method='parameter-shift', "
+            "or backend 'native' or 'aer'"
+        )
+
+
+class Backend(ABC):
+    """Compiles programs. A subclass is one file of `qml/backends/`, whose name is the backend's name.
+
+    Attributes:
+        requires: (module, what to install) it cannot work without.
+        adjoint: whether compiled circuits have `vjp`.
+        summary: one line for `qml backends`.
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[tuple[str, str] | None] = None
+    exact: ClassVar[bool] = True
+    adjoint: ClassVar[bool] = False
+    summary: ClassVar[str]
+
+    @abstractmethod
+    def compile(
+        self, program: Program, observables: Sequence[SparsePauliOp], slots: Slots | None = None
+    ) -> Compiled:
+        """The program, ready to run. Without `slots` every slot is a weight."""
+
+    def counts(self, circuit: QuantumCircuit, shots: int, seed: int | None = None) -> dict[str, int]:
+        """How often each outcome of the circuit's final measurements was seen, in Qiskit's format.
+
+        Args:
+            circuit: no free parameters; measurements at its end.
+        """
+        check_shots(shots)
+        unitary, read = split_measurements(circuit)
+        none = np.zeros((1, 0)), np.zeros(0)
+        outcomes = self.compile(_bound(unitary), []).sample(*none, shots, np.random.SeedSequence(seed))[0]
+        register = np.zeros_like(outcomes)
+        if circuit.num_clbits > MOST_QUBITS:
+            raise Unsupported(f"{circuit.num_clbits} classical bits: backend {self.name!r} holds {MOST_QUBITS}")
+        for clbit, qubit in read.items():
+            register |= (outcomes >> qubit & 1) << clbit
+        values, numbers = np.unique(register, return_counts=True)
+        return {_spaced(int(v), circuit): int(k) for v, k in zip(values, numbers)}
+
+    def estimate(
+        self, circuit: QuantumCircuit, observables, shots: int | None = None, seed: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(K,) expectation values and their (K,) standard errors, zero where exact; no free parameters."""
+        from qml.measurement import Measured
+
+        program = _bound(circuit)
+        operators = as_list(observables, program.n_qubits)
+        none = np.zeros((1, 0)), np.zeros(0)
+        if shots is None:
+            values = self.compile(program, operators).expectations(*none)[0]
+            return values, np.zeros_like(values)
+        check_shots(shots)
+        measured = Measured(self.compile(program, operators))
+        values, errors = measured.estimate(*none, shots, np.random.SeedSequence(seed))
+        return values[0], errors[0]
+
+
+def _bound(circuit: QuantumCircuit) -> Program:
+    if circuit.parameters:
+        names = ", ".join(parameter.name for parameter in list(circuit.parameters)[:4])
+        raise LabError(f"the circuit has free parameters ({names}): bind them with circuit.assign_parameters first")
+    return lower(circuit)
+
+
+def _spaced(value: int, circuit: QuantumCircuit) -> str:
+    """The bit string of a classical value with a space between registers, as Qiskit prints counts."""
+    bits, end = format(value, f"0{circuit.num_clbits}b"), circuit.num_clbits
+    if sum(register.size for register in circuit.cregs) != circuit.num_clbits:
+        return bits
+    words = []
+    for register in circuit.cregs:
+        words.append(bits[end - register.size : end])
+        end -= register.size
+    return " ".join(reversed(words))
+
+
+def resolve(backend: "str | Backend | Any" = "native", **options: Any) -> Backend:
+    """The backend of that name with these options, or the object itself where it already is one.
+
+    Args:
+        backend: a member's name, a `Backend`, or an object that a member recognises (a PennyLane device, an
+            `AerSimulator`).
+        options: `device`, `noise` and whatever else the member takes; options that are None are left out.
+
+    Raises:
+        UnknownName: no such backend; LabError: its package is missing, with what to install.
+    """
+    options = {key: value for key, value in options.items() if value is not None}
+    if isinstance(backend, Backend):
+        if options:
+            raise LabError(f"options {', '.join(options)} belong to a backend's name: give them to its constructor")
+        return backend
+    if isinstance(backend, str):
+        return _construct(member(FAMILY, backend, "backend").BACKEND, options)
+    for name in members(FAMILY):
+        adopt = getattr(member(FAMILY, name, "backend"), "adopt", None)
+        if adopt is not None and (adopted := adopt(backend, **options)) is not None:
+            return adopted
+    raise LabError(
+        f"backend must be one of {', '.join(members(FAMILY))}, a PennyLane device or a Qiskit backend, "
+        f"got {type(backend).__name__}"
+    )
+
+
+def _construct(cls: type[Backend], options: dict[str, Any]) -> Backend:
+    if cls.requires and importlib.util.find_spec(cls.requires[0]) is None:
+        raise LabError(f"backend {cls.name!r} needs {cls.requires[0]}, which is not installed: {cls.requires[1]}")
+    known = [name for name in inspect.signature(cls).parameters if name != "kwargs"]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(cls).parameters.values())
+    for name in options:
+        if name not in known and not takes_any:
+            raise Unsupported(
+                f"backend {cls.name!r} has no option {name!r}: "
+                + (f"it takes {', '.join(known)}" if known else "it takes none")
+            )
+    return cls(**options)
+
+
+def check_shots(shots: Any) -> None:
+    """Raise `LabError` unless shots is a whole number of at least one."""
+    if isinstance(shots, bool) or not isinstance(shots, int | np.integer) or shots < 1:
+        raise LabError(f"shots must be a whole number of at least 1 (or None for exact values), got {shots!r}")
+
+
+def check_memory(n_bytes: int, what: str) -> None:
+    """Raise `TooLarge`, before anything is allocated, unless that many bytes are free."""
+    free = psutil.virtual_memory().available
+    if n_bytes > free:
+        raise TooLarge(
+            f"{what} needs {_gigabytes(n_bytes)} of memory and {_gigabytes(free)} are free: "
+            "use fewer qubits, a smaller batch, or float32"
+        )
+
+
+def _gigabytes(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.3g} GiB ({n_bytes:,} bytes)"
+
+
+def random_generators(seed: np.random.SeedSequence, count: int) -> list[np.random.Generator]:
+    """One generator per sample, each keyed by the sample's place alone."""
+    return [
+        np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, j))))
+        for j in range(count)
+    ]

@@ -1,0 +1,105 @@
+"""One circuit, one backend, one gradient method: values, first and second derivatives, on NumPy arrays of angles."""
+
+from typing import Any
+
+import numpy as np
+
+from circuits.errors import LabError, Unsupported
+from qml.backends.base import Compiled, check_shots
+from qml.gradients.base import GradientMethod
+from qml.measurement import Measured
+from qml.shifts import shifted
+
+CHUNK_ROWS = 4096  # angle rows per call of a backend: enough to fill it, little enough to hold
+
+
+class Evaluation:
+    """What a layer asks for: expectation values of a compiled circuit and their derivatives by its angles.
+
+    Args:
+        compiled: from a backend.
+        method: how it is differentiated; refused here if it cannot work with this backend or these shots.
+        shots: per group of commuting terms and sample; None is exact.
+    """
+
+    def __init__(self, compiled: Compiled, method: GradientMethod, shots: int | None = None):
+        if shots is not None:
+            check_shots(shots)
+        self.compiled, self.method, self.shots = compiled, method, shots
+        method.check(self)
+        self.n_outputs = len(compiled.observables)
+        self._measured = None if shots is None else Measured(compiled)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether a value or a gradient depends on the seed."""
+        return self.shots is not None or self.method.is_random
+
+    def values(self, inputs: np.ndarray, weights: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
+        """(B, K) expectation values, exact or estimated."""
+        return self.forward(inputs, weights, seed, keep=False)[0]
+
+    def forward(self, inputs, weights, seed, keep: bool = True) -> tuple[np.ndarray, Any]:
+        """Values, and what the backend keeps of the run for a gradient at the same angles."""
+        self._check_finite(inputs, weights)
+        if len(inputs) == 0:
+            return np.zeros((0, self.n_outputs), weights.dtype), None
+        if self._measured is not None:
+            return self._measured.estimate(inputs, weights, self.shots, seed)[0], None
+        if keep and self.method.uses_vjp:
+            return self.compiled.forward(inputs, weights)
+        return self.compiled.expectations(inputs, weights), None
+
+    def _check_finite(self, inputs: np.ndarray, weights: np.ndarray) -> None:
+        for what, array in (("inputs", inputs), ("weights", weights)):
+            if not np.isfinite(array).all():
+                hint = " (an amplitude encoding cannot normalise zeros)" if self.compiled.program.amplitudes else ""
+                raise LabError(f"the {what} give angles that are NaN or infinite: clean them before the layer{hint}")
+
+    def vjp(self, inputs, weights, cotangents, seed, kept=None, needs=(True, True)) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of sum_bk cotangents[b, k] <O_k>_b, in the shapes of `inputs` and `weights`."""
+        if len(inputs) == 0:
+            return np.zeros_like(inputs), np.zeros_like(weights)
+        return self.method.vjp(self, inputs, weights, cotangents, seed, kept, needs)
+
+    def second(self, inputs, weights, cotangents, v_inputs, v_weights, seed):
+        """Derivatives of sum v . vjp(inputs, weights, cotangents) by inputs, weights and cotangents.
+
+        Exact: the gradient is itself a trigonometric polynomial in every angle, so shift rules differentiate it.
+
+        Cost: two to four gradients per slot.
+
+        Raises:
+            Unsupported: the method is no exact derivative that a rule could differentiate again.
+        """
+        if not self.method.exact:
+            raise Unsupported(
+                f"diff_method {self.method.name!r} has no second derivative: use 'adjoint' or 'parameter-shift'"
+            )
+        batch, shared = len(inputs), weights.ndim == 1
+        totals = np.zeros_like(inputs), np.zeros((batch, weights.shape[-1]), weights.dtype)
+        of_cotangents = np.zeros_like(cotangents)
+        v_weights = np.broadcast_to(v_weights, totals[1].shape)
+        if batch == 0:
+            return totals[0], np.zeros_like(weights), of_cotangents
+        parts = shifted(self.compiled.program, self.compiled.slots, inputs, weights, CHUNK_ROWS // 4)
+        for index, part in enumerate(parts):
+            own = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
+            directions = np.where(part.is_input[:, None], *_columns(part.place, v_inputs, v_weights))
+            factors = (part.coefficients[:, None] * directions)[:, :, None]  # (R, B, 1)
+            repeated = np.tile(cotangents, (len(part.place), 1))
+            values = self.values(part.inputs, part.weights, own).reshape(len(part.place), batch, -1)
+            gradients = self.vjp(part.inputs, part.weights, repeated, own)
+            of_cotangents += (factors * values).sum(axis=0)
+            for total, gradient in zip(totals, gradients):
+                total += (factors * gradient.reshape(len(part.place), batch, -1)).sum(axis=0)
+        return totals[0], totals[1].sum(axis=0) if shared else totals[1], of_cotangents
+
+
+def _columns(places: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
+    """(R, B) columns of each array at the places, zero where the array is too narrow to have one."""
+    out = []
+    for array in arrays:
+        padded = np.concatenate([array, np.zeros((len(array), 1), array.dtype)], axis=1)
+        out.append(padded[:, np.minimum(places, array.shape[1])].T)
+    return out

@@ -1,0 +1,30 @@
+"""Adjoint: one backward sweep through a simulated circuit gives all derivatives, whatever their number."""
+
+from circuits.errors import Unsupported
+from qml.gradients.base import GradientMethod, exact_only
+
+
+class Adjoint(GradientMethod):
+    """The backend's own backward sweep; simulators only, exact values only.
+
+    Cost: about two further forward runs, for any number of angles.
+    Source: Jones and Gacon, arXiv:2009.02823.
+    """
+
+    name = "adjoint"
+    uses_vjp = True
+
+    def check(self, evaluation):
+        exact_only(self, evaluation)
+        backend = evaluation.compiled.backend
+        if not backend.adjoint:
+            raise Unsupported(
+                f"backend {backend.name!r} has no adjoint gradient: use diff_method='parameter-shift', "
+                "or backend 'native' or 'aer'"
+            )
+
+    def vjp(self, evaluation, inputs, weights, cotangents, seed, kept, needs):
+        return evaluation.compiled.vjp(inputs, weights, cotangents, kept)
+
+
+METHOD = Adjoint

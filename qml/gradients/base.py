@@ -1,0 +1,84 @@
+"""The contract of a gradient method: from an evaluation at some angles to derivatives by all of them.
+
+A method is one file of `qml/gradients/`; its name there is its `diff_method`. It sees an `Evaluation` and nothing below.
+"""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from circuits.errors import LabError, Unsupported
+from circuits.families import member, members
+
+if TYPE_CHECKING:
+    from qml.backends.base import Compiled
+    from qml.evaluation import Evaluation
+
+FAMILY = "qml.gradients"
+
+
+class GradientMethod(ABC):
+    """How derivatives are taken.
+
+    Attributes:
+        exact: an exact derivative of exact values (and unbiased for sampled ones).
+        is_random: draws random numbers even without shots.
+        uses_vjp: calls the backend's own adjoint, which may use what the forward run kept.
+        works_with_shots: whether values may be estimates.
+    """
+
+    name: ClassVar[str]
+    exact: ClassVar[bool] = True
+    is_random: ClassVar[bool] = False
+    uses_vjp: ClassVar[bool] = False
+
+    def check(self, evaluation: "Evaluation") -> None:
+        """Raise `Unsupported`, naming what would work, if it cannot work with this backend and these shots."""
+
+    @abstractmethod
+    def vjp(
+        self,
+        evaluation: "Evaluation",
+        inputs: np.ndarray,
+        weights: np.ndarray,
+        cotangents: np.ndarray,
+        seed: np.random.SeedSequence,
+        kept: Any,
+        needs: tuple[bool, bool],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of sum_bk cotangents[b, k] <O_k>_b by inputs, (B, n), and by weights, in their shape.
+
+        Args:
+            kept: what the backend kept of the forward run at these angles, or None.
+            needs: whether each of the two is wanted; the other may be zeros.
+        """
+
+
+def resolve(diff_method: "str | GradientMethod", compiled: "Compiled", shots: int | None) -> GradientMethod:
+    """The method of that name; "best" is adjoint where the backend has it and values are exact, else parameter-shift.
+
+    Raises:
+        UnknownName: no such method; the message gives the nearest one.
+    """
+    if isinstance(diff_method, GradientMethod):
+        return diff_method
+    if not isinstance(diff_method, str):
+        raise LabError(f"diff_method must be 'best', one of {', '.join(names())}, or a method object")
+    if diff_method == "best":
+        diff_method = "adjoint" if compiled.backend.adjoint and shots is None else "parameter-shift"
+    return member(FAMILY, diff_method, "diff_method").METHOD()
+
+
+def names() -> list[str]:
+    """The names of all methods, as `diff_method` takes them."""
+    return [name.replace("_", "-") for name in members(FAMILY)]
+
+
+def exact_only(method: GradientMethod, evaluation: "Evaluation") -> None:
+    """Raise `Unsupported` if values are estimated from shots."""
+    if evaluation.shots is not None:
+        raise Unsupported(
+            f"diff_method {method.name!r} needs exact values, got shots={evaluation.shots}: "
+            "use diff_method='parameter-shift', or shots=None"
+        )
