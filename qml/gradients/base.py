@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from circuits.errors import LabError, Unsupported
+from circuits.errors import LabError, UnknownName, Unsupported
 from circuits.families import member, members
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ class GradientMethod(ABC):
         exact: an exact derivative of exact values (and unbiased for sampled ones).
         is_random: draws random numbers even without shots.
         uses_vjp: calls the backend's own adjoint, which may use what the forward run kept.
-        works_with_shots: whether values may be estimates.
     """
 
     name: ClassVar[str]
@@ -65,6 +64,8 @@ def resolve(diff_method: "str | GradientMethod", compiled: "Compiled", shots: in
         return diff_method
     if not isinstance(diff_method, str):
         raise LabError(f"diff_method must be 'best', one of {', '.join(names())}, or a method object")
+    if diff_method.replace("_", "-") not in ("best", *names()):
+        raise UnknownName("diff_method", diff_method, ["best", *names()])
     if diff_method == "best":
         diff_method = "adjoint" if compiled.backend.adjoint and shots is None else "parameter-shift"
     return member(FAMILY, diff_method, "diff_method").METHOD()

@@ -1,0 +1,125 @@
+"""From parameters to angles, in torch: what engines differentiate by angles, autograd carries on to parameters."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import sympy
+import torch
+from qiskit.circuit import Parameter
+
+from circuits.expressions import Expressions, analyse
+from circuits.program import Program
+from qml.backends.base import Slots
+
+
+class Binding(torch.nn.Module):
+    """Input angles and weight angles of a program, given its inputs and weights.
+
+    A slot that holds an input goes with the samples, the rest are the same for all samples.
+
+    Attributes:
+        slots: which slots are which, for `Backend.compile`.
+    """
+
+    def __init__(self, program: Program, inputs: Sequence[Parameter], weights: Sequence[Parameter]):
+        super().__init__()
+        of_samples = [not set(inputs).isdisjoint(slot.parameters) for slot in program.slots]
+        for slot in program.amplitudes:  # an initial state is one thing: all of it goes with the samples
+            of_samples[slot] = True
+        varying = [s for s, flag in enumerate(of_samples) if flag]
+        self.slots = Slots(tuple(varying), tuple(s for s, flag in enumerate(of_samples) if not flag))
+        expressions = [program.slots[s] for s in varying]
+        held = {parameter for slot in expressions for parameter in slot.parameters}
+        self._mixed = not held.isdisjoint(weights)
+        columns = [varying.index(s) for s in program.amplitudes]
+        self._varying = Angles(analyse(expressions, [*inputs, *weights] if self._mixed else inputs), columns)
+        self._fixed = Angles(analyse([program.slots[s] for s in self.slots.weights], weights))
+
+    def forward(self, inputs: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, n_input_slots) and (n_weight_slots,) or, for one weight vector per sample, (B, n_weight_slots)."""
+        parameters = inputs
+        if self._mixed:
+            rows = weights.expand(len(inputs), weights.shape[-1])
+            parameters = torch.cat([inputs, rows], dim=-1)
+        return self._varying(parameters), self._fixed(weights)
+
+
+class Angles(torch.nn.Module):
+    """Some slots as a function of parameters (..., n_parameters): (..., n_slots).
+
+    Coefficients are kept in float64 and rounded to the module's precision whenever that changes, so that going to
+    float32 and back loses nothing.
+
+    Args:
+        amplitudes: columns of the result that are amplitudes; they are divided by their norm.
+    """
+
+    def __init__(self, expressions: Expressions, amplitudes: Sequence[int] = ()):
+        super().__init__()
+        self._expressions, self._amplitudes = expressions, list(amplitudes)
+        matrix, offset = expressions.matrix, expressions.offset
+        self._is_identity = matrix.shape[0] == matrix.shape[1] and (matrix == np.eye(len(matrix))).all()
+        self._is_identity = bool(self._is_identity and not offset.any() and not expressions.places)
+        # Most slots hold one parameter or none: a gather then does what a matrix product would.
+        self._is_gather = bool((matrix != 0).sum(axis=1).max(initial=0) <= 1 and matrix.shape[1])
+        self._formulas = _compile(expressions)
+        self._build(torch.get_default_dtype(), torch.device("cpu"))
+
+    def __getstate__(self):
+        return {**self.__dict__, "_formulas": None}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._formulas = _compile(self._expressions)
+
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        self._build(self._offset.dtype, self._offset.device)
+        return self
+
+    def _build(self, dtype: torch.dtype, device: torch.device) -> None:
+        matrix, places = self._expressions.matrix, list(self._expressions.places)
+        order = np.arange(len(matrix))
+        order[places] = len(matrix) + np.arange(len(places))
+        column = np.abs(matrix).argmax(axis=1) if matrix.shape[1] else np.zeros(len(matrix), int)
+        factors = matrix[np.arange(len(matrix)), column] if self._is_gather else matrix.T
+        for name, value, kind in (
+            ("_offset", self._expressions.offset, dtype),
+            ("_factors", np.ascontiguousarray(factors), dtype),
+            ("_column", column, torch.int64),
+            ("_order", order, torch.int64),
+        ):
+            self.register_buffer(name, torch.as_tensor(value, dtype=kind, device=device), persistent=False)
+
+    def forward(self, parameters: torch.Tensor) -> torch.Tensor:
+        """(..., n_slots) angles."""
+        angles = parameters if self._is_identity else self._evaluate(parameters)
+        return _normalised(angles, self._amplitudes) if self._amplitudes else angles
+
+    def _evaluate(self, parameters: torch.Tensor) -> torch.Tensor:
+        if self._is_gather:
+            angles = parameters[..., self._column] * self._factors + self._offset
+        else:
+            angles = parameters @ self._factors + self._offset
+        if self._formulas is None:
+            return angles
+        values = self._formulas(*parameters.unbind(-1))
+        columns = [torch.as_tensor(v, dtype=angles.dtype, device=angles.device) for v in values]
+        formulas = torch.stack([column.expand(angles.shape[:-1]) for column in columns], dim=-1)
+        return torch.cat([angles, formulas], dim=-1)[..., self._order]
+
+
+def _compile(expressions: Expressions) -> Callable | None:
+    if not expressions.formulas:
+        return None
+    return sympy.lambdify(expressions.symbols, list(expressions.formulas), modules="torch", cse=True)
+
+
+def _normalised(angles: torch.Tensor, columns: list[int]) -> torch.Tensor:
+    rest = [j for j in range(angles.shape[-1]) if j not in set(columns)]
+    amplitudes = angles[..., columns]
+    # Scaled first, so that vectors of tiny or huge entries keep their direction.
+    amplitudes = amplitudes / amplitudes.detach().abs().amax(dim=-1, keepdim=True)
+    amplitudes = amplitudes / amplitudes.norm(dim=-1, keepdim=True)
+    order = [int(j) for j in np.argsort([*columns, *rest])]
+    return torch.cat([amplitudes, angles[..., rest]], dim=-1)[..., order]

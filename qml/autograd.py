@@ -1,0 +1,238 @@
+"""Expectation values as a torch function with first and second derivatives.
+
+Two roads to the same numbers. In eager mode an autograd Function calls the evaluation directly and hands what the
+forward run kept to the gradient. While a `torch.func` transform is active or `torch.compile` traces, Functions with
+`setup_context` and `vmap` call opaque custom operators; there a vmapped axis is folded into the engine's batch.
+
+Gradients of gradients are exact; a third derivative raises.
+"""
+
+import weakref
+
+import numpy as np
+import torch
+from torch.autograd.function import once_differentiable
+
+from qml.evaluation import Evaluation
+
+_EVALUATIONS: "weakref.WeakValueDictionary[int, Evaluation]" = weakref.WeakValueDictionary()
+_handles = iter(range(1, 2**62))
+
+
+def register(evaluation: Evaluation) -> int:
+    """A number by which custom operators, whose arguments must be plain, find the evaluation while it lives."""
+    handle = next(_handles)
+    _EVALUATIONS[handle] = evaluation
+    return handle
+
+
+def expectation(handle: int, seed: torch.Tensor, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """(B, K) expectation values of (B, n) input angles and (m,) or (B, m) weight angles.
+
+    Args:
+        handle: from `register`.
+        seed: (2,) int64: the stream's entropy and the number of the draw.
+    """
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return _Traced.apply(inputs, weights, seed, handle)
+    return _Eager.apply(handle, seed, inputs, weights)
+
+
+def _is_batched(tensor: torch.Tensor) -> bool:
+    """Whether vmap, of either kind that torch has, hides an axis of the tensor."""
+    return torch._C._are_functorch_transforms_active() or torch._C._functorch.is_legacy_batchedtensor(tensor)
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return np.ascontiguousarray(tensor.detach().cpu().numpy())
+
+
+def _tensors(like: torch.Tensor, *arrays: np.ndarray):
+    out = tuple(torch.from_numpy(np.ascontiguousarray(a)).to(like) for a in arrays)
+    return out if len(out) > 1 else out[0]
+
+
+def _sequence(seed: torch.Tensor) -> np.random.SeedSequence:
+    entropy, draw = (int(v) & (2**64 - 1) for v in seed.detach().cpu().reshape(2).tolist())
+    return np.random.SeedSequence(entropy, spawn_key=(draw,))
+
+
+class _Eager(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, handle, seed, inputs, weights):
+        evaluation = _EVALUATIONS[handle]
+        ctx.evaluation, ctx.handle = evaluation, handle
+        ctx.save_for_backward(inputs, weights, seed)
+        keep = any(ctx.needs_input_grad)
+        values, ctx.kept = evaluation.forward(_array(inputs), _array(weights), _sequence(seed), keep)
+        return _tensors(weights, values)
+
+    @staticmethod
+    def backward(ctx, cotangents):
+        inputs, weights, seed = ctx.saved_tensors
+        if _is_batched(cotangents):
+            needs = ctx.needs_input_grad[2], ctx.needs_input_grad[3]
+            gradients = _TracedVjp.apply(inputs, weights, cotangents, seed, ctx.handle, *needs)
+        else:
+            gradients = _EagerVjp.apply(ctx, inputs, weights, cotangents, seed)
+        return None, None, *gradients
+
+
+class _EagerVjp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, outer, inputs, weights, cotangents, seed):
+        ctx.evaluation = outer.evaluation
+        ctx.save_for_backward(inputs, weights, cotangents, seed)
+        needs = outer.needs_input_grad[2], outer.needs_input_grad[3]
+        gradients = outer.evaluation.vjp(
+            _array(inputs), _array(weights), _array(cotangents), _sequence(seed), outer.kept, needs
+        )
+        return _tensors(weights, *gradients)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, v_inputs, v_weights):
+        inputs, weights, cotangents, seed = ctx.saved_tensors
+        arrays = [_array(t) for t in (inputs, weights, cotangents, v_inputs, v_weights)]
+        return None, *_tensors(weights, *ctx.evaluation.second(*arrays, _sequence(seed))), None
+
+
+@torch.library.custom_op("qml_lab::expectation", mutates_args=())
+def _op(inputs: torch.Tensor, weights: torch.Tensor, seed: torch.Tensor, handle: int) -> torch.Tensor:
+    values = _EVALUATIONS[handle].values(_array(inputs), _array(weights), _sequence(seed))
+    return _tensors(weights, values)
+
+
+@_op.register_fake
+def _(inputs, weights, seed, handle):
+    return weights.new_empty(inputs.shape[0], _EVALUATIONS[handle].n_outputs)
+
+
+@torch.library.custom_op("qml_lab::vjp", mutates_args=())
+def _vjp_op(
+    inputs: torch.Tensor, weights: torch.Tensor, cotangents: torch.Tensor, seed: torch.Tensor,
+    handle: int, needs_inputs: bool, needs_weights: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    arrays = [_array(t) for t in (inputs, weights, cotangents)]
+    needs = needs_inputs, needs_weights
+    return _tensors(weights, *_EVALUATIONS[handle].vjp(*arrays, _sequence(seed), needs=needs))
+
+
+@_vjp_op.register_fake
+def _(inputs, weights, cotangents, seed, handle, needs_inputs, needs_weights):
+    return inputs.new_empty(inputs.shape), weights.new_empty(weights.shape)
+
+
+@torch.library.custom_op("qml_lab::second", mutates_args=())
+def _second_op(
+    inputs: torch.Tensor, weights: torch.Tensor, cotangents: torch.Tensor,
+    v_inputs: torch.Tensor, v_weights: torch.Tensor, seed: torch.Tensor, handle: int,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    arrays = [_array(t) for t in (inputs, weights, cotangents, v_inputs, v_weights)]
+    return _tensors(weights, *_EVALUATIONS[handle].second(*arrays, _sequence(seed)))
+
+
+@_second_op.register_fake
+def _(inputs, weights, cotangents, v_inputs, v_weights, seed, handle):
+    return tuple(t.new_empty(t.shape) for t in (inputs, weights, cotangents))
+
+
+class _Traced(torch.autograd.Function):
+    @staticmethod
+    def forward(inputs, weights, seed, handle):
+        return _op(inputs, weights, seed, handle)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        *tensors, ctx.handle = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx, cotangents):
+        inputs, weights, seed = ctx.saved_tensors
+        needs = ctx.needs_input_grad[:2]
+        return *_TracedVjp.apply(inputs, weights, cotangents, seed, ctx.handle, *needs), None, None
+
+    @staticmethod
+    def vmap(info, in_dims, inputs, weights, seed, handle):
+        fold = _Fold(info.batch_size, in_dims[0], in_dims[1], inputs, weights)
+        return fold.out(_Traced.apply(fold.inputs, fold.weights, seed, handle)), 0
+
+
+class _TracedVjp(torch.autograd.Function):
+    @staticmethod
+    def forward(inputs, weights, cotangents, seed, handle, needs_inputs, needs_weights):
+        return _vjp_op(inputs, weights, cotangents, seed, handle, needs_inputs, needs_weights)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        *tensors, ctx.handle, _, _ = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx, v_inputs, v_weights):
+        inputs, weights, cotangents, seed = ctx.saved_tensors
+        return *_TracedSecond.apply(inputs, weights, cotangents, v_inputs, v_weights, seed, ctx.handle), *[None] * 4
+
+    @staticmethod
+    def vmap(info, in_dims, inputs, weights, cotangents, seed, handle, needs_inputs, needs_weights):
+        fold = _Fold(info.batch_size, in_dims[0], in_dims[1], inputs, weights)
+        rows = fold.rows(cotangents, in_dims[2])
+        gradients = _TracedVjp.apply(fold.inputs, fold.weights, rows, seed, handle, needs_inputs, needs_weights)
+        return (fold.out(gradients[0]), fold.of_weights(gradients[1])), (0, 0)
+
+
+class _TracedSecond(torch.autograd.Function):
+    @staticmethod
+    def forward(inputs, weights, cotangents, v_inputs, v_weights, seed, handle):
+        return _second_op(inputs, weights, cotangents, v_inputs, v_weights, seed, handle)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, *_):
+        from circuits.errors import Unsupported
+
+        raise Unsupported("third derivatives are not there: differentiate at most twice")
+
+    @staticmethod
+    def vmap(info, in_dims, inputs, weights, cotangents, v_inputs, v_weights, seed, handle):
+        fold = _Fold(info.batch_size, in_dims[0], in_dims[1], inputs, weights)
+        rows = fold.rows(cotangents, in_dims[2]), fold.rows(v_inputs, in_dims[3])
+        along = fold.weight_rows(v_weights, in_dims[4])
+        of_inputs, of_weights, of_cotangents = _TracedSecond.apply(
+            fold.inputs, fold.weights, *rows, along, seed, handle
+        )
+        return (fold.out(of_inputs), fold.of_weights(of_weights), fold.out(of_cotangents)), (0, 0, 0)
+
+
+class _Fold:
+    """A vmapped axis of size V folded into the batch: every row gets weights of its own."""
+
+    def __init__(self, size, inputs_dim, weights_dim, inputs, weights):
+        self.size = size
+        self.per_sample = weights.dim() - (weights_dim is not None) == 2
+        self.batch = inputs.shape[-2] if inputs_dim is None else inputs.movedim(inputs_dim, 0).shape[1]
+        self.inputs = self.rows(inputs, inputs_dim)
+        self.weights = self.weight_rows(weights, weights_dim)
+
+    def _front(self, tensor, dim):
+        return tensor.expand(self.size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+
+    def rows(self, tensor, dim):
+        return self._front(tensor, dim).reshape(self.size * self.batch, -1)
+
+    def weight_rows(self, tensor, dim):
+        tensor = self._front(tensor, dim)
+        if not self.per_sample:
+            tensor = tensor.unsqueeze(1).expand(self.size, self.batch, tensor.shape[-1])
+        return tensor.reshape(self.size * self.batch, tensor.shape[-1])
+
+    def out(self, tensor):
+        return tensor.reshape(self.size, self.batch, *tensor.shape[1:])
+
+    def of_weights(self, tensor):
+        rows = self.out(tensor)
+        return rows if self.per_sample else rows.sum(dim=1)

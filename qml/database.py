@@ -1,0 +1,155 @@
+"""One SQLite file of ours: its faults are told in one line each, and what was committed survives a kill -9.
+
+The file carries an application id and a format version in its header, so a database of another program, or
+one written by a newer version of this one, is refused instead of changed.
+"""
+
+import contextlib
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from circuits.errors import StoreError
+
+MAGIC = b"SQLite format 3\0"
+HEADER_BYTES = 100
+# Primary SQLite result codes, with what a user can do about each.
+_ADVICE = {
+    sqlite3.SQLITE_BUSY: "is locked by another process: wait until it ends, or give another with --store",
+    sqlite3.SQLITE_CORRUPT: "is truncated or malformed: restore it from a copy, or give another with --store",
+    sqlite3.SQLITE_NOTADB: "is not a results store (not an SQLite database): give another file with --store",
+    sqlite3.SQLITE_READONLY: "is read-only: make it and its folder writable, or give another with --store",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: make its folder writable, or give another with --store",
+    sqlite3.SQLITE_FULL: "cannot grow, the disk is full: free some space, or give another with --store",
+}
+
+
+class Database:
+    """An open SQLite file with the given tables; every fault of the file is a one-line StoreError.
+
+    Safe to use from several threads: one lock guards the connection.
+
+    Args:
+        path: the file; it and its folders are made when they are not there.
+        schema: the statements that make the tables, separated by semicolons.
+        application_id: the number in the file's header that says it is ours.
+        version: the format this program writes, the newest it reads.
+        busy_seconds: how long to wait for another process that is writing.
+
+    Raises:
+        StoreError: the file is locked, truncated, not ours, read-only, a folder or of a newer version.
+    """
+
+    def __init__(self, path: Path, schema: str, application_id: int, version: int, busy_seconds: float):
+        self.path, self._application_id, self._version = path, application_id, version
+        self._lock = threading.RLock()
+        _check_place(path)
+        with self._guarded():
+            self._connection = sqlite3.connect(
+                path, timeout=busy_seconds, isolation_level=None, check_same_thread=False
+            )
+        try:
+            self._prepare(schema)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Closed; whatever was committed stays. A second call does nothing."""
+        with self._guarded():
+            self._connection.close()
+
+    def fetch(self, query: str, values: Iterable = ()) -> list[sqlite3.Row]:
+        """All rows a query answers with."""
+        with self._guarded():
+            return self._connection.execute(query, tuple(values)).fetchall()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator:
+        """A block whose statements are all committed together at its end, or none of them."""
+        with self._guarded():
+            try:
+                # IMMEDIATE takes the write lock at once, where the busy timeout applies.
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection.execute
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def _prepare(self, schema: str) -> None:
+        self._connection.row_factory = sqlite3.Row
+        if not self._is_ours():
+            self._create(schema)
+        with self._guarded(), contextlib.suppress(sqlite3.OperationalError):
+            # Some file systems cannot share WAL's memory map: the file then stays in journal mode DELETE.
+            self._connection.execute("PRAGMA journal_mode = WAL")
+
+    def _is_ours(self) -> bool:
+        """True for a file of ours, False for an empty one; anything else raises."""
+        queries = ("PRAGMA application_id", "PRAGMA user_version", "SELECT COUNT(*) FROM sqlite_schema")
+        application, version, tables = (self.fetch(query)[0][0] for query in queries)
+        if application == self._application_id and version > self._version:
+            raise StoreError(
+                f"the store {self.path} has format {version}, written by a newer hybrid-qml-lab; this one "
+                f"reads up to {self._version}: upgrade hybrid-qml-lab, or give another file with --store"
+            )
+        if application != self._application_id and (application or version or tables):
+            raise StoreError(
+                f"the store {self.path} is not a results store but another program's SQLite database: "
+                "give another file with --store"
+            )
+        return application == self._application_id
+
+    def _create(self, schema: str) -> None:
+        with self.transaction() as execute:
+            if self._is_ours():  # another process made it while this one waited for the lock
+                return
+            for statement in filter(str.strip, schema.split(";")):
+                execute(statement)
+            execute(f"PRAGMA application_id = {self._application_id}")
+            execute(f"PRAGMA user_version = {self._version}")
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                advice = _ADVICE.get(code, f"cannot be used ({error}): give another file with --store")
+                raise StoreError(f"the store {self.path} {advice}") from error
+
+
+def _check_place(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = path.stat() if path.exists() else None
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(
+            f"the store {path} cannot be made ({reason}): give a writable place with --store"
+        ) from error
+    if found is None:
+        return
+    if stat.S_ISDIR(found.st_mode):
+        raise StoreError(
+            f"the store {path} is a folder: give a file, such as --store {path / 'store.sqlite'}"
+        )
+    if not stat.S_ISREG(found.st_mode):
+        raise StoreError(f"the store {path} is not a regular file: give another with --store")
+    # Root may write anywhere, but a file without any write bit was protected on purpose.
+    if not found.st_mode & 0o222 or not os.access(path, os.R_OK | os.W_OK):
+        raise StoreError(f"the store {path} {_ADVICE[sqlite3.SQLITE_READONLY]}")
+    if 0 < found.st_size < HEADER_BYTES:
+        _check_stub(path)
+
+
+def _check_stub(path: Path) -> None:
+    # SQLite takes a file shorter than its header for an empty database and would write over it.
+    start = path.read_bytes()[: len(MAGIC)]
+    code = sqlite3.SQLITE_CORRUPT if MAGIC.startswith(start) else sqlite3.SQLITE_NOTADB
+    raise StoreError(f"the store {path} {_ADVICE[code]}")

@@ -1,0 +1,294 @@
+"""A quantum circuit as a `torch.nn.Module`: expectation values out, gradients to weights and to inputs."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter, ParameterVector, ParameterVectorElement
+
+from circuits import initializers
+from circuits.errors import LabError, UnknownName
+from circuits.observables import as_list, locality
+from circuits.program import lower
+from qml.angles import Binding
+from qml.autograd import expectation, register
+from qml.backends import base as backends
+from qml.evaluation import Evaluation
+from qml.gradients import base as gradients
+
+INITIALIZERS = ("uniform", "small_angle", "gaussian")
+
+
+class QuantumLayer(torch.nn.Module):
+    """Maps inputs (..., n_inputs) to expectation values (..., n_outputs) of a parametrised circuit.
+
+    Args:
+        circuit: a Qiskit circuit without measurements.
+        observables: None for Z on each qubit, or a Pauli label, a `SparsePauliOp`, or a list of them.
+        inputs: the circuit's input parameters (`Parameter`s or `ParameterVector`s); None: those of the vector "x".
+        weights: the trainable ones, likewise; None: all others. Each vector becomes a `Parameter` under its own name.
+        backend: "native", "aer", "pennylane", a backend object, a PennyLane device or an `AerSimulator`.
+        diff_method: "best", "adjoint", "parameter-shift", "finite-diff", "spsa", or a method object.
+        shots: None for exact values, else how often each group of commuting terms is measured per sample.
+        init: "uniform", "small_angle", "gaussian", an array (for one vector), or a mapping from vector name to either.
+        seed: starts the streams of initial weights and of shots; None draws a fresh one.
+        device, dtype: of the weights, as for any torch module.
+
+    Raises:
+        Unsupported: backend, method and shots cannot work together; the message names what would.
+        LabError: anything else that does not fit, in one line.
+
+    Cost: a step is one forward and one backward sweep for a whole batch where the gradient is adjoint.
+    """
+
+    def __init__(
+        self,
+        circuit: QuantumCircuit,
+        observables=None,
+        inputs=None,
+        weights=None,
+        backend="native",
+        diff_method="best",
+        shots: int | None = None,
+        init: str | Any = "uniform",
+        seed: int | None = None,
+        *,
+        device=None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        self._program = lower(circuit)
+        self.circuit = circuit
+        self.observables = as_list(observables, circuit.num_qubits)
+        self.input_parameters, vectors = _roles(circuit, inputs, weights)
+        self._vectors = {name: len(parameters) for name, parameters in vectors.items()}
+        self.weight_parameters = [p for parameters in vectors.values() for p in parameters]
+        self.shots, self.diff_method, self.init = shots, diff_method, init
+        self.backend = backends.resolve(backend)
+        self._entropy = _entropy(seed)
+        self._binding = Binding(self._program, self.input_parameters, self.weight_parameters)
+        self._compile()
+        self.register_buffer("_draws", torch.zeros((), dtype=torch.int64), persistent=False)
+        dtype = _checked_dtype(dtype or torch.get_default_dtype())
+        for name, size in self._vectors.items():
+            if hasattr(self, name):
+                raise LabError(f"a weight vector cannot be called {name!r}, the layer uses that name: rename it")
+            self.register_parameter(name, torch.nn.Parameter(torch.empty(size, device=device, dtype=dtype)))
+        self._binding.to(device=device, dtype=dtype)
+        self.reset_parameters()
+
+    @classmethod
+    def from_qnode(cls, qnode, weight_shapes: Mapping[str, Any], **options) -> "QuantumLayer":
+        """The layer that does what a PennyLane QNode does, by `TorchLayer`'s convention.
+
+        Args:
+            qnode: its argument `inputs` is the input; it returns expectation values.
+            weight_shapes: shape of every other argument, which becomes a weight under its own name.
+            options: of `QuantumLayer`.
+        """
+        from qml.qnode import layer_from_qnode
+
+        return layer_from_qnode(cls, qnode, weight_shapes, options)
+
+    @property
+    def n_inputs(self) -> int:
+        """Features per sample."""
+        return len(self.input_parameters)
+
+    @property
+    def n_outputs(self) -> int:
+        """Expectation values per sample."""
+        return len(self.observables)
+
+    def _compile(self) -> None:
+        compiled = self.backend.compile(self._program, self.observables, self._binding.slots)
+        method = gradients.resolve(self.diff_method, compiled, self.shots)
+        self._evaluation = Evaluation(compiled, method, self.shots)
+        self._handle = register(self._evaluation)
+
+    def __getstate__(self):
+        return {key: value for key, value in self.__dict__.items() if key not in ("_evaluation", "_handle")}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._compile()
+
+    def reset_parameters(self) -> None:
+        """Draw the initial weights again, the same ones for the same seed."""
+        drawn = initial_weights(self.init, self._vectors, self._entropy, self.circuit, self.observables)
+        with torch.no_grad():
+            for name, values in drawn.items():
+                parameter = getattr(self, name)
+                parameter.copy_(torch.as_tensor(values, dtype=parameter.dtype))
+
+    def reset(self) -> None:
+        """Start the stream of shots again, so that the same calls give the same estimates."""
+        self._draws.zero_()
+
+    def forward(self, inputs: torch.Tensor | None = None) -> torch.Tensor:
+        """(..., n_outputs) from (..., n_inputs); a circuit without inputs takes none and gives (n_outputs,)."""
+        weights = self._flat_weights()
+        if self.n_inputs == 0:
+            if inputs is not None and inputs.shape[-1] != 0:
+                raise LabError("the circuit has no inputs: call the layer without an argument")
+            batch = () if inputs is None else tuple(inputs.shape[:-1])
+            values = self.evaluate(None, weights)[0]
+            return values.expand(*batch, self.n_outputs)
+        inputs = self._checked_inputs(inputs, weights)
+        batch = inputs.shape[:-1]
+        return self.evaluate(inputs.reshape(-1, self.n_inputs), weights).reshape(*batch, self.n_outputs)
+
+    def evaluate(self, inputs: torch.Tensor | None, weights: torch.Tensor) -> torch.Tensor:
+        """(B, n_outputs) at given weights: one vector (n_weights,), or one vector per sample (B, n_weights).
+
+        Args:
+            inputs: (B, n_inputs), or None for a circuit without inputs.
+            weights: columns in the order of `weight_parameters`.
+        """
+        weights = self._checked_weights(weights)
+        if inputs is None:
+            inputs = weights.new_zeros(len(weights) if weights.dim() == 2 else 1, 0)
+        elif weights.shape[-1] == 0:
+            weights = inputs.new_zeros(weights.shape)
+        input_angles, weight_angles = self._binding(inputs, weights)
+        return expectation(self._handle, self._seed(), input_angles, weight_angles)
+
+    def _checked_weights(self, weights: torch.Tensor) -> torch.Tensor:
+        expected = len(self.weight_parameters)
+        if weights.dim() not in (1, 2) or weights.shape[-1] != expected:
+            raise LabError(f"weights must have shape ({expected},) or (B, {expected}), got {tuple(weights.shape)}")
+        return weights
+
+    def _flat_weights(self) -> torch.Tensor:
+        parameters = [getattr(self, name) for name in self._vectors]
+        if len(parameters) == 1:
+            return parameters[0]
+        return torch.cat(parameters) if parameters else self._binding._fixed._offset.new_zeros(0)
+
+    def _checked_inputs(self, inputs: torch.Tensor | None, weights: torch.Tensor) -> torch.Tensor:
+        if not isinstance(inputs, torch.Tensor):
+            raise LabError(
+                f"inputs must be a torch tensor of shape (..., {self.n_inputs}), got {type(inputs).__name__}"
+            )
+        if inputs.dim() == 0 or inputs.shape[-1] != self.n_inputs:
+            raise LabError(
+                f"the circuit has {self.n_inputs} inputs: expected a shape (..., {self.n_inputs}), "
+                f"got {tuple(inputs.shape)}"
+            )
+        if torch.is_autocast_enabled(inputs.device.type) and inputs.dtype in (torch.float16, torch.bfloat16):
+            inputs = inputs.to(weights.dtype)
+        if inputs.dtype != weights.dtype and len(weights):
+            raise LabError(
+                f"inputs are {_name(inputs.dtype)} and the weights {_name(weights.dtype)}: "
+                f"use layer.to(inputs.dtype) or inputs.to({_name(weights.dtype)})"
+            )
+        _checked_dtype(inputs.dtype)
+        if inputs.device != weights.device and len(weights):
+            raise LabError(f"inputs are on {inputs.device} and the weights on {weights.device}: move one of them")
+        return inputs
+
+    def _seed(self) -> torch.Tensor:
+        seed = torch.stack([torch.full_like(self._draws, self._entropy), self._draws])
+        if self._evaluation.is_random:
+            self._draws += 1
+        return seed
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+    def extra_repr(self) -> str:
+        """What `print(model)` shows of the layer."""
+        weights = ", ".join(f"{name}={size}" for name, size in self._vectors.items())
+        shots = "" if self.shots is None else f", shots={self.shots}"
+        return (
+            f"{self.circuit.num_qubits} qubits, inputs={self.n_inputs}, outputs={self.n_outputs}, "
+            f"weights({weights}), backend={self.backend.name!r}, "
+            f"diff_method={self._evaluation.method.name!r}{shots}"
+        )
+
+
+def _entropy(seed: int | None) -> int:
+    """63 bits from the seed, as many as fit a torch integer."""
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
+        raise LabError(f"seed must be None or a whole number of at least 0, got {seed!r}")
+    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _checked_dtype(dtype: torch.dtype) -> torch.dtype:
+    if dtype not in (torch.float32, torch.float64):
+        raise LabError(f"a quantum layer works in float32 or float64, got {_name(dtype)}")
+    return dtype
+
+
+def _flatten(given, circuit: QuantumCircuit, what: str) -> list[Parameter]:
+    """Parameters from a mixture of parameters, vectors and lists, each of them in the circuit."""
+    items = [given] if isinstance(given, Parameter | ParameterVector) else list(given)
+    flat: list[Parameter] = []
+    for item in items:
+        flat.extend([item] if isinstance(item, Parameter) else item)
+    known = set(circuit.parameters)
+    for parameter in flat:
+        if parameter not in known:
+            raise LabError(f"{what} parameter {getattr(parameter, 'name', parameter)!r} is not in the circuit")
+    return flat
+
+
+def _vector_name(parameter: Parameter) -> str:
+    return parameter.vector.name if isinstance(parameter, ParameterVectorElement) else parameter.name
+
+
+def _roles(circuit: QuantumCircuit, inputs, weights) -> tuple[list[Parameter], dict[str, list[Parameter]]]:
+    """The input parameters, and the weights by vector: by name unless given."""
+    everything = list(circuit.parameters)
+    chosen = None if weights is None else set(_flatten(weights, circuit, "weight"))
+    if inputs is not None:
+        input_list = _flatten(inputs, circuit, "input")
+    elif chosen is not None:
+        input_list = [p for p in everything if p not in chosen]
+    else:
+        input_list = [p for p in everything if _vector_name(p) == "x"]
+    rest = [p for p in everything if p not in set(input_list)]
+    if chosen is not None and set(rest) != chosen:
+        odd = next(iter(set(rest) ^ chosen))
+        raise LabError(f"parameter {odd.name!r} must be either an input or a weight: name it in exactly one of them")
+    vectors: dict[str, list[Parameter]] = {}
+    for parameter in rest if weights is None else _flatten(weights, circuit, "weight"):
+        vectors.setdefault(_vector_name(parameter), []).append(parameter)
+    return input_list, vectors
+
+
+def initial_weights(
+    init, vectors: Mapping[str, int], entropy: int, circuit: QuantumCircuit, observables: Sequence
+) -> dict[str, np.ndarray]:
+    """One array per vector, by name of an initialiser or as given."""
+    out = {}
+    if not isinstance(init, str | Mapping) and len(vectors) != 1:
+        raise LabError(f"init as one array needs a circuit with one weight vector, this one has {len(vectors)}")
+    for index, (name, size) in enumerate(vectors.items()):
+        own = init.get(name, "uniform") if isinstance(init, Mapping) else init
+        seed = np.random.SeedSequence(entropy, spawn_key=(0, index))
+        if isinstance(own, str):
+            out[name] = _drawn(own, size, seed, circuit, observables)
+            continue
+        values = np.asarray(own, dtype=float).ravel()
+        if values.size != size or not np.isfinite(values).all():
+            raise LabError(f"init for {name!r} must be {size} finite numbers, got shape {np.shape(own)}")
+        out[name] = values
+    return out
+
+
+def _drawn(name: str, size: int, seed, circuit: QuantumCircuit, observables: Sequence) -> np.ndarray:
+    if name not in INITIALIZERS:
+        raise UnknownName("initializer", name, INITIALIZERS)
+    if name == "gaussian":
+        # The paper's circuit has two rotations per qubit and layer, which tells the number of layers from the size.
+        layers = max(1, math.ceil(size / (2 * circuit.num_qubits)))
+        return initializers.gaussian(size, seed, layers, locality(observables))
+    return getattr(initializers, name)(size, seed)

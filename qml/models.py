@@ -1,0 +1,196 @@
+"""`HybridClassifier`, a scikit-learn classifier with a quantum layer inside, and its classical twin."""
+
+import math
+import numbers
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from circuits.errors import LabError
+from qml import networks
+from qml.checkpoints import Checkpoint, fingerprint, read, write
+from qml.training import Epoch, Schedule, train
+
+_CHUNK = 4096  # samples per call when predicting, so that memory does not grow with the data
+
+
+class HybridClassifier(ClassifierMixin, BaseEstimator):
+    """Scaling, Linear, a quantum layer, Linear, softmax: trained together by Adam on the cross-entropy, in float64.
+
+    The same `random_state` gives the same classifier. It pickles, and `save` writes a file that holds no code.
+
+    Args:
+        n_qubits, n_layers: size of the circuit.
+        encoding, ansatz: names of functions in `circuits.encodings` and `circuits.ansatze`.
+        backend, diff_method, shots, init: as in `QuantumLayer`.
+        max_epochs: passes over the training data.
+        batch_size: samples per step.
+        learning_rate: the first one; it falls to zero along half a cosine.
+        random_state: seed of the first weights and of the order of the samples; with None every fit differs.
+
+    Attributes:
+        classes_: the labels, sorted.
+        n_features_in_: features per sample.
+        network_: the trained `nn.Module`, (batch, n_features) -> (batch, n_classes) logits.
+        loss_curve_: mean training loss of each epoch.
+        history_: the same as `Epoch` rows, with accuracy and seconds.
+        n_iter_: epochs done.
+
+    Raises:
+        LabError: from `fit`, when a setting cannot work or y holds one class only.
+
+    Cost: max_epochs * n_samples forward and backward passes of the circuit.
+    """
+
+    def __init__(
+        self,
+        n_qubits=6,
+        n_layers=3,
+        encoding="angle",
+        ansatz="hardware_efficient",
+        backend="native",
+        diff_method="best",
+        shots=None,
+        init="uniform",
+        max_epochs=40,
+        batch_size=32,
+        learning_rate=0.02,
+        random_state=None,
+    ):
+        self.n_qubits = n_qubits
+        self.n_layers = n_layers
+        self.encoding = encoding
+        self.ansatz = ansatz
+        self.backend = backend
+        self.diff_method = diff_method
+        self.shots = shots
+        self.init = init
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        """Train from new weights for `max_epochs` epochs; X has shape (n_samples, n_features)."""
+        for _ in self.fit_epochs(X, y):
+            pass
+        return self
+
+    def fit_epochs(self, X, y, checkpoint=None) -> Iterator[Epoch]:
+        """`fit` as a generator that yields each `Epoch` when it is finished; in between, the classifier can predict.
+
+        Args:
+            checkpoint: path of a file written after every epoch; if it is there already, training goes on from it
+                to the same bits, and the epochs it holds are yielded first. It needs a whole number as random_state.
+
+        Raises:
+            LabError: the checkpoint is of other settings or other data.
+        """
+        self._check_settings()
+        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise LabError(f"y holds 1 class only, {self.classes_[0]!r}: a classifier needs two or more")
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.network_ = self._network(*_scaling(X), len(self.classes_), seed)
+        self.history_, self.loss_curve_, self.n_iter_ = [], [], 0
+        schedule = Schedule(self.max_epochs, self.batch_size, self.learning_rate, seed)
+        kept = checkpoint and Checkpoint(checkpoint, self._settings(), fingerprint(X, labels))
+        for epoch in train(self.network_, torch.from_numpy(X), torch.from_numpy(labels), schedule, kept):
+            self.history_.append(epoch)
+            self.loss_curve_.append(epoch.loss)
+            self.n_iter_ = epoch.number
+            yield epoch
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Probability of each class, shape (n_samples, n_classes), columns as in `classes_`."""
+        check_is_fitted(self, "network_")
+        X = torch.from_numpy(validate_data(self, X, dtype=np.float64, reset=False))
+        self.network_.eval()
+        with torch.no_grad():
+            chunks = [self.network_(chunk).softmax(dim=-1).numpy() for chunk in X.split(_CHUNK)]
+        return np.concatenate(chunks)
+
+    def predict(self, X) -> np.ndarray:
+        """The most probable class of each sample, shape (n_samples,)."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def save(self, path, **about) -> None:
+        """Write a model file: settings, classes, tensors and `about` (numbers, text, lists, dicts); never code.
+
+        Raises:
+            LabError: a setting is an object that has no name, such as a backend object.
+        """
+        check_is_fitted(self, "network_")
+        content = {"kind": "model", "estimator": type(self).__name__, "settings": self._settings()}
+        content |= {"classes": self.classes_.tolist(), "n_features": self.n_features_in_, "about": about}
+        write(path, content | {"network": self.network_.state_dict()})
+
+    def _network(self, mean, scale, n_classes: int, seed: int) -> networks.Dressed:
+        names = ("n_qubits", "n_layers", "encoding", "ansatz", "backend", "diff_method", "shots", "init")
+        layer = {name: getattr(self, name) for name in names}
+        return networks.hybrid(mean, scale, n_classes, seed, layer)
+
+    def _settings(self) -> dict:
+        settings = self.get_params(deep=False) | {"model": type(self).__name__}
+        for name, value in settings.items():
+            if not isinstance(value, str | numbers.Real | None):
+                raise LabError(
+                    f"{name} is {value!r}, which a file cannot name: write a name or a number instead"
+                    + (" (a whole number makes the run repeatable)" if name == "random_state" else "")
+                )
+        return settings
+
+    def _check_settings(self) -> None:
+        for name in ("n_qubits", "n_layers", "max_epochs", "batch_size"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+                raise LabError(f"{name} must be a whole number of at least 1, got {value!r}")
+        rate = self.learning_rate
+        if not isinstance(rate, numbers.Real) or not 0 < rate < math.inf:
+            raise LabError(f"learning_rate must be a number above 0, got {rate!r}: 0.02 is the default")
+
+
+class ClassicalTwin(HybridClassifier):
+    """The control of `HybridClassifier`: the same settings, the quantum layer replaced by Linear and tanh.
+
+    The dense layer has as many parameters as the circuit, within 5 %; see `qml.networks.classical_twin`.
+    """
+
+    def _network(self, mean, scale, n_classes: int, seed: int) -> networks.Dressed:
+        return networks.classical_twin(super()._network(mean, scale, n_classes, seed), seed)
+
+
+def load(path) -> tuple[HybridClassifier, dict]:
+    """A classifier as `save` wrote it, and the `about` that was saved with it.
+
+    Raises:
+        LabError: the file is missing, damaged or not a model.
+    """
+    from pathlib import Path
+
+    content = read(Path(path), "model", "write the path of a model that `qml train` wrote")
+    settings = {name: value for name, value in content["settings"].items() if name != "model"}
+    model = {"HybridClassifier": HybridClassifier, "ClassicalTwin": ClassicalTwin}[content["estimator"]](**settings)
+    model.classes_, model.n_features_in_ = np.asarray(content["classes"]), content["n_features"]
+    empty = np.zeros(model.n_features_in_), np.ones(model.n_features_in_)
+    model.network_ = model._network(*empty, len(model.classes_), seed=0)
+    model.network_.load_state_dict(content["network"])
+    return model, content["about"]
+
+
+def _scaling(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each feature; a constant one keeps the scale 1."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaler = StandardScaler().fit(X)
+    wide = np.flatnonzero(~np.isfinite(scaler.scale_) | ~np.isfinite(scaler.mean_))
+    if len(wide):
+        raise LabError(f"feature {wide[0]} spans more than float64 holds: divide it by a constant first")
+    return scaler.mean_, scaler.scale_
