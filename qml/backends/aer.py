@@ -1,0 +1,245 @@
+"""Qiskit Aer's state-vector simulator, on the CPU or with device="GPU": exact with adjoint gradients, shots, noise."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import ParameterVector
+
+from circuits.errors import LabError, UnknownName, Unsupported
+from circuits.paulis import PauliSums
+from circuits.program import Rotation
+from qml.backends.base import Backend, Compiled, Slots, check_memory, check_shots
+
+MOST_ROWS = 4096  # angle rows per run
+MOST_QUBITS = 22  # of a run with a batch register: larger batches are cut
+
+
+class AerCircuit(Compiled):
+    """A program on Aer: batches as one circuit on more qubits, or rows of angles bound at run time."""
+
+    def __init__(self, backend, program, observables, slots):
+        super().__init__(backend, program, observables, slots)
+        self._sums = PauliSums.of(observables, program.n_qubits)
+
+    def _scheme(self, dtype: np.dtype):
+        from qml.aer.adjoint import TwoRuns
+
+        def run(circuit: QuantumCircuit, fuse: bool) -> dict:
+            return self.backend.run(circuit, dtype, shots=1, fusion_enable=fuse).data(0)
+
+        return TwoRuns(self.program, self._sums, self.slots, run)
+
+    def _pieces(self, batch: int, dtype: np.dtype) -> list[slice]:
+        n_qubits = self.program.n_qubits
+        size = 1 << max(0, MOST_QUBITS - n_qubits - 1)
+        check_memory(4 * 2 * dtype.itemsize * min(size, batch) << n_qubits, f"simulating {n_qubits} qubits on Aer")
+        return [slice(start, start + size) for start in range(0, batch, size)]
+
+    def forward(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Any]:
+        self.backend.refuse_noise("exact expectation values")
+        scheme, kept, values = self._scheme(weights.dtype), [], []
+        for piece in self._pieces(len(inputs), weights.dtype):
+            value, states = scheme.forward(inputs[piece], weights[piece] if weights.ndim == 2 else weights)
+            values.append(value)
+            kept.append(states)
+        return np.concatenate(values).astype(weights.dtype), kept
+
+    def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        if weights.ndim == 1 or self.program.amplitudes:
+            return self.forward(inputs, weights)[0]
+        self.backend.refuse_noise("exact expectation values")
+        self._pieces(1, weights.dtype)
+        circuit, parameters = self._parametric
+        circuit = circuit.copy()
+        for k, observable in enumerate(self.observables):
+            circuit.save_expectation_value(observable, range(self.program.n_qubits), label=f"e{k}")
+        rows = [
+            [data[f"e{k}"] for k in range(len(self.observables))]
+            for data in self._rows(circuit, parameters, inputs, weights, shots=1)
+        ]
+        return np.array(rows).reshape(len(inputs), -1).astype(weights.dtype)
+
+    def vjp(self, inputs, weights, cotangents, kept=None):
+        if kept is None:
+            _, kept = self.forward(inputs, weights)
+        scheme, shared = self._scheme(weights.dtype), weights.ndim == 1
+        of_inputs, of_weights = [], []
+        for piece, states in zip(self._pieces(len(inputs), weights.dtype), kept):
+            own = weights if shared else weights[piece]
+            d_inputs, d_weights = scheme.backward(inputs[piece], own, cotangents[piece], states)
+            of_inputs.append(d_inputs)
+            of_weights.append(d_weights)
+        d_weights = np.sum(of_weights, axis=0) if shared else np.concatenate(of_weights)
+        return np.concatenate(of_inputs).astype(inputs.dtype), d_weights.astype(weights.dtype)
+
+    def probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        _, kept = self.forward(inputs, weights)
+        states = np.concatenate(kept)
+        return (states.real**2 + states.imag**2).astype(weights.dtype)
+
+    def sample(self, inputs, weights, shots, seed) -> np.ndarray:
+        self._pieces(1, weights.dtype)
+        seed_simulator = int(seed.generate_state(1)[0] >> 1)
+        if self.program.amplitudes:
+            return self._sample_amplitudes(inputs, weights, shots, seed_simulator)
+        circuit, parameters = self._parametric
+        circuit = circuit.copy()
+        circuit.measure_all()
+        results = self._rows(circuit, parameters, inputs, weights, shots=shots, seed_simulator=seed_simulator)
+        return np.stack([_outcomes(data["counts"]) for data in results])
+
+    def _sample_amplitudes(self, inputs, weights, shots, seed_simulator) -> np.ndarray:
+        """Initial states cannot be bound at run time: one circuit per sample."""
+        from qml.aer.circuits import append_rotation, append_unitary
+
+        angles = self.slots.join(inputs, weights)
+        outcomes = []
+        for row in range(len(inputs)):
+            circuit = QuantumCircuit(self.program.n_qubits)
+            start = angles[list(self.program.amplitudes), row].astype(float)
+            circuit.initialize(start / np.linalg.norm(start), range(self.program.n_qubits))
+            for gate in self.program.gates:
+                if isinstance(gate, Rotation):
+                    append_rotation(circuit, gate, gate.angle if gate.slot is None else float(angles[gate.slot, row]))
+                else:
+                    append_unitary(circuit, gate)
+            circuit.measure_all()
+            result = self.backend.run(
+                circuit, weights.dtype, shots=shots, seed_simulator=(seed_simulator + 7919 * row) % 2**31
+            )
+            outcomes.append(_outcomes(result.data(0)["counts"]))
+        return np.stack(outcomes)
+
+    @cached_property
+    def _parametric(self) -> tuple[QuantumCircuit, dict[int, Any]]:
+        """The circuit with one free parameter per angle slot."""
+        from qml.aer.circuits import append_rotation, append_unitary
+
+        circuit = QuantumCircuit(self.program.n_qubits)
+        vector = ParameterVector("t", len(self.program.slots))
+        for gate in self.program.gates:
+            if isinstance(gate, Rotation):
+                append_rotation(circuit, gate, gate.angle if gate.slot is None else vector[gate.slot])
+            else:
+                append_unitary(circuit, gate)
+        return circuit, {slot: vector[slot] for slot in self.program.rotation_of_slot()}
+
+    def _rows(self, circuit: QuantumCircuit, parameters: dict, inputs, weights, **options):
+        """What Aer saved for each row of angles; one run per chunk of rows."""
+        angles = self.slots.join(inputs, weights).astype(float)
+        for start in range(0, len(inputs), MOST_ROWS):
+            part = angles[:, start : start + MOST_ROWS]
+            if parameters:
+                binds = {parameter: part[slot].tolist() for slot, parameter in parameters.items()}
+                options.update(parameter_binds=[binds], runtime_parameter_bind_enable=self.backend.noise is None)
+                result = self.backend.run(circuit, weights.dtype, **options)
+            else:
+                result = self.backend.run([circuit] * part.shape[1], weights.dtype, **options)
+            if len(result.results) != part.shape[1]:
+                raise LabError(f"Aer gave {len(result.results)} results for {part.shape[1]} rows of angles")
+            yield from (result.data(row) for row in range(part.shape[1]))
+            if "seed_simulator" in options:
+                options["seed_simulator"] = (options["seed_simulator"] + 104729) % 2**31
+
+
+def _outcomes(counts: dict[str, int]) -> np.ndarray:
+    """Basis states repeated as often as they were seen, in ascending order."""
+    states = sorted((int(key, 16), number) for key, number in counts.items())
+    return np.repeat([s for s, _ in states], [k for _, k in states]).astype(np.int64)
+
+
+class AerBackend(Backend):
+    """Runs on `qiskit_aer.AerSimulator`.
+
+    Args:
+        device: "CPU" or "GPU"; a GPU is believed only after a one-qubit run on it.
+        noise: a `qiskit_aer.noise.NoiseModel`; only values from shots then.
+        simulator: an `AerSimulator` whose options are kept.
+        options: any further option of `AerSimulator`, such as `max_parallel_threads` or `cuStateVec_enable`.
+    """
+
+    name = "aer"
+    requires = ("qiskit_aer", "pip install 'hybrid-qml-lab[aer]', or [aer-gpu] for an NVIDIA GPU")
+    adjoint = True
+    summary = "Qiskit Aer's state-vector simulator, on the CPU or an NVIDIA GPU"
+
+    def __init__(self, device: str = "CPU", noise=None, simulator=None, **options):
+        if device not in ("CPU", "GPU"):
+            raise UnknownName("device of backend 'aer'", device, ["CPU", "GPU"])
+        if noise is not None and type(noise).__name__ != "NoiseModel":
+            raise LabError(f"noise must be a qiskit_aer.noise.NoiseModel, got {type(noise).__name__}")
+        self.device, self.noise, self._given = device, noise, simulator
+        self._options = options
+        if noise is None and simulator is not None:
+            self.noise = simulator.options.get("noise_model")
+        if device == "GPU":
+            self._probe_gpu()
+
+    def _probe_gpu(self) -> None:
+        """Aer lists GPUs that are not there, so only a run on one is proof."""
+        try:
+            circuit = QuantumCircuit(1)
+            circuit.measure_all()
+            self.run(circuit, np.dtype(np.float64), shots=1)
+        except Exception as error:
+            raise LabError(
+                f"Aer does not run on a GPU here ({' '.join(str(error).split())[:160]}): use device='CPU', or install "
+                "'hybrid-qml-lab[aer-gpu]' in place of [aer] on a machine with an NVIDIA GPU; `qml doctor` says more"
+            ) from None
+
+    def _simulator(self, **options):
+        from qiskit_aer import AerSimulator
+
+        if self._given is not None:
+            return self._given
+        extra = {"noise_model": self.noise} if self.noise is not None else {}
+        return AerSimulator(device=self.device, **extra, **self._options, **options)
+
+    def run(self, circuits, dtype: np.dtype, **options):
+        """Aer's result of circuits of native instructions, simulated in the precision of `dtype`.
+
+        Raises:
+            LabError: Aer did not complete, with its reason.
+        """
+        precision = "single" if dtype == np.float32 else "double"
+        simulator = self._simulator()
+        method = {} if self.noise is not None else {"method": "statevector"}
+        return _completed(simulator.run(circuits, precision=precision, **method, **options).result())
+
+    def refuse_noise(self, what: str) -> None:
+        """Raise `Unsupported` where a noise model is set: a noisy state vector is one random trajectory."""
+        if self.noise is not None:
+            raise Unsupported(f"{what} of a noisy circuit: pass shots, and diff_method 'parameter-shift' or 'spsa'")
+
+    def compile(self, program, observables, slots=None) -> AerCircuit:
+        if program.n_qubits > 40:
+            check_memory(16 << program.n_qubits, f"simulating {program.n_qubits} qubits on Aer")
+        return AerCircuit(self, program, observables, slots or Slots((), tuple(range(len(program.slots)))))
+
+    def counts(self, circuit: QuantumCircuit, shots: int, seed: int | None = None) -> dict[str, int]:
+        """As every backend's, and also for measurements in the middle, resets and classical control."""
+        check_shots(shots)
+        simulator = self._simulator()
+        ready = transpile(circuit, simulator, optimization_level=0)
+        options = {} if seed is None else {"seed_simulator": seed % 2**31}
+        counts = _completed(simulator.run(ready, shots=shots, **options).result()).get_counts(0)
+        return {str(key): int(number) for key, number in counts.items()}
+
+
+def _completed(result):
+    if not result.success:
+        reasons = {str(getattr(r, "status", "")) for r in result.results} or {str(result.status)}
+        raise LabError(f"Aer did not complete the run: {'; '.join(sorted(reasons))[:300]}")
+    return result
+
+
+def adopt(candidate, **options) -> AerBackend | None:
+    """The backend around an `AerSimulator`, or None for anything else."""
+    if type(candidate).__module__.startswith("qiskit_aer") and hasattr(candidate, "set_options"):
+        return AerBackend(simulator=candidate, **options)
+    return None
+
+
+BACKEND = AerBackend
