@@ -35,6 +35,7 @@ class QuantumLayer(torch.nn.Module):
         shots: None for exact values, else how often each group of commuting terms is measured per sample.
         init: "uniform", "small_angle", "gaussian", an array (for one vector), or a mapping from vector name to either.
         seed: starts the streams of initial weights and of shots; None draws a fresh one.
+        weight_shapes: shapes other than (size,) for the torch parameters of some vectors.
         device, dtype: of the weights, as for any torch module.
 
     Raises:
@@ -56,6 +57,7 @@ class QuantumLayer(torch.nn.Module):
         init: str | Any = "uniform",
         seed: int | None = None,
         *,
+        weight_shapes: Mapping[str, tuple[int, ...]] | None = None,
         device=None,
         dtype: torch.dtype | None = None,
     ):
@@ -65,6 +67,7 @@ class QuantumLayer(torch.nn.Module):
         self.observables = as_list(observables, circuit.num_qubits)
         self.input_parameters, vectors = _roles(circuit, inputs, weights)
         self._vectors = {name: len(parameters) for name, parameters in vectors.items()}
+        shapes = {name: (size,) for name, size in self._vectors.items()} | dict(weight_shapes or {})
         self.weight_parameters = [p for parameters in vectors.values() for p in parameters]
         self.shots, self.diff_method, self.init = shots, diff_method, init
         self.backend = backends.resolve(backend)
@@ -73,10 +76,10 @@ class QuantumLayer(torch.nn.Module):
         self._compile()
         self.register_buffer("_draws", torch.zeros((), dtype=torch.int64), persistent=False)
         dtype = _checked_dtype(dtype or torch.get_default_dtype())
-        for name, size in self._vectors.items():
+        for name in self._vectors:
             if hasattr(self, name):
                 raise LabError(f"a weight vector cannot be called {name!r}, the layer uses that name: rename it")
-            self.register_parameter(name, torch.nn.Parameter(torch.empty(size, device=device, dtype=dtype)))
+            self.register_parameter(name, torch.nn.Parameter(torch.empty(shapes[name], device=device, dtype=dtype)))
         self._binding.to(device=device, dtype=dtype)
         self.reset_parameters()
 
@@ -122,7 +125,7 @@ class QuantumLayer(torch.nn.Module):
         with torch.no_grad():
             for name, values in drawn.items():
                 parameter = getattr(self, name)
-                parameter.copy_(torch.as_tensor(values, dtype=parameter.dtype))
+                parameter.copy_(torch.as_tensor(values, dtype=parameter.dtype).reshape(parameter.shape))
 
     def reset(self) -> None:
         """Start the stream of shots again, so that the same calls give the same estimates."""
@@ -163,7 +166,7 @@ class QuantumLayer(torch.nn.Module):
         return weights
 
     def _flat_weights(self) -> torch.Tensor:
-        parameters = [getattr(self, name) for name in self._vectors]
+        parameters = [getattr(self, name).reshape(-1) for name in self._vectors]
         if len(parameters) == 1:
             return parameters[0]
         return torch.cat(parameters) if parameters else self._binding._fixed._offset.new_zeros(0)
@@ -228,15 +231,16 @@ def _checked_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def _flatten(given, circuit: QuantumCircuit, what: str) -> list[Parameter]:
-    """Parameters from a mixture of parameters, vectors and lists, each of them in the circuit."""
+    """Parameters from parameters, vectors and lists of them; whole vectors may have elements the circuit lacks."""
     items = [given] if isinstance(given, Parameter | ParameterVector) else list(given)
     flat: list[Parameter] = []
     for item in items:
-        flat.extend([item] if isinstance(item, Parameter) else item)
-    known = set(circuit.parameters)
-    for parameter in flat:
-        if parameter not in known:
-            raise LabError(f"{what} parameter {getattr(parameter, 'name', parameter)!r} is not in the circuit")
+        if isinstance(item, ParameterVector):
+            flat.extend(item)
+        elif isinstance(item, Parameter) and item in circuit.parameters:
+            flat.append(item)
+        else:
+            raise LabError(f"{what} parameter {getattr(item, 'name', item)!r} is not in the circuit")
     return flat
 
 
@@ -244,24 +248,36 @@ def _vector_name(parameter: Parameter) -> str:
     return parameter.vector.name if isinstance(parameter, ParameterVectorElement) else parameter.name
 
 
+def _whole_vectors(circuit: QuantumCircuit) -> list[Parameter]:
+    """The circuit's parameters in its order, with the elements of their vectors that no gate uses."""
+    found: dict[Parameter, None] = {}
+    for parameter in circuit.parameters:
+        found.update(dict.fromkeys(parameter.vector if isinstance(parameter, ParameterVectorElement) else [parameter]))
+    return list(found)
+
+
 def _roles(circuit: QuantumCircuit, inputs, weights) -> tuple[list[Parameter], dict[str, list[Parameter]]]:
     """The input parameters, and the weights by vector: by name unless given."""
-    everything = list(circuit.parameters)
-    chosen = None if weights is None else set(_flatten(weights, circuit, "weight"))
-    if inputs is not None:
-        input_list = _flatten(inputs, circuit, "input")
-    elif chosen is not None:
-        input_list = [p for p in everything if p not in chosen]
-    else:
-        input_list = [p for p in everything if _vector_name(p) == "x"]
-    rest = [p for p in everything if p not in set(input_list)]
-    if chosen is not None and set(rest) != chosen:
-        odd = next(iter(set(rest) ^ chosen))
-        raise LabError(f"parameter {odd.name!r} must be either an input or a weight: name it in exactly one of them")
+    everything = _whole_vectors(circuit)
+    chosen_inputs = None if inputs is None else _flatten(inputs, circuit, "input")
+    chosen_weights = None if weights is None else _flatten(weights, circuit, "weight")
+    if chosen_inputs is None:
+        taken = set(chosen_weights or ())
+        by_name = [p for p in everything if _vector_name(p) == "x"] if chosen_weights is None else everything
+        chosen_inputs = [p for p in by_name if p not in taken]
+    if chosen_weights is None:
+        # Elements of an input's vector that the circuit lacks are no weights.
+        taken, present = set(chosen_inputs), set(circuit.parameters)
+        names = {_vector_name(p) for p in chosen_inputs}
+        chosen_weights = [p for p in everything if p not in taken and (p in present or _vector_name(p) not in names)]
+    unclear = set(circuit.parameters) - (set(chosen_inputs) ^ set(chosen_weights))
+    if unclear:
+        name = min(parameter.name for parameter in unclear)
+        raise LabError(f"parameter {name!r} must be either an input or a weight: name it in exactly one of them")
     vectors: dict[str, list[Parameter]] = {}
-    for parameter in rest if weights is None else _flatten(weights, circuit, "weight"):
+    for parameter in chosen_weights:
         vectors.setdefault(_vector_name(parameter), []).append(parameter)
-    return input_list, vectors
+    return chosen_inputs, vectors
 
 
 def initial_weights(

@@ -14,6 +14,8 @@ from qml.backends.base import Backend, Compiled, Slots, check_memory, check_shot
 
 MOST_ROWS = 4096  # angle rows per run
 MOST_QUBITS = 22  # of a run with a batch register: larger batches are cut
+# Below this many qubits Aer's threads wait for each other longer than they work, above all on a busy machine.
+SMALL_STATES_ON_ONE_THREAD = {"statevector_parallel_threshold": 16}
 
 
 class AerCircuit(Compiled):
@@ -189,13 +191,13 @@ class AerBackend(Backend):
                 "'hybrid-qml-lab[aer-gpu]' in place of [aer] on a machine with an NVIDIA GPU; `qml doctor` says more"
             ) from None
 
-    def _simulator(self, **options):
+    def _simulator(self):
         from qiskit_aer import AerSimulator
 
         if self._given is not None:
             return self._given
         extra = {"noise_model": self.noise} if self.noise is not None else {}
-        return AerSimulator(device=self.device, **extra, **self._options, **options)
+        return AerSimulator(device=self.device, **{**SMALL_STATES_ON_ONE_THREAD, **extra, **self._options})
 
     def run(self, circuits, dtype: np.dtype, **options):
         """Aer's result of circuits of native instructions, simulated in the precision of `dtype`.

@@ -1,0 +1,227 @@
+"""Between Qiskit and PennyLane: the one file that knows both, and that turns wire order into qubit order.
+
+Wire number j is qubit j. PennyLane reads the first wire as the most significant bit, Qiskit the last qubit; every
+conversion of that kind is here.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+
+import autoray
+import numpy as np
+import pennylane as qp
+from qiskit import QuantumCircuit
+from qiskit.circuit import Gate as QiskitGate
+from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
+from qiskit.circuit import library as lib
+from qiskit.quantum_info import Pauli, SparsePauliOp
+
+from circuits.errors import LabError, Unsupported
+from circuits.program import Gate, Rotation
+
+# --- programs to PennyLane operations ---------------------------------------------------------------------------------
+
+ISING = {"XX": qp.IsingXX, "YY": qp.IsingYY, "ZZ": qp.IsingZZ}
+SINGLE = {"X": qp.RX, "Y": qp.RY, "Z": qp.RZ}
+
+
+def operation(gate: Gate, angle: float) -> qp.operation.Operator:
+    """The PennyLane operation of a program's gate; `angle` is that of a rotation."""
+    controls = list(gate.controls)
+    values = [bool(gate.control_state >> j & 1) for j in range(len(controls))]
+    if isinstance(gate, Rotation):
+        if not gate.pauli:  # a phase on the controlled subspace: the last control carries it
+            return _controlled_phase(-angle / 2, controls, values)
+        base = _rotation(gate, angle)
+    elif gate.name == "x":
+        base = qp.PauliX(gate.qubits[0])
+    else:
+        base = qp.QubitUnitary(gate.matrix, wires=gate.qubits[::-1])
+    return qp.ctrl(base, control=controls, control_values=values) if controls else base
+
+
+def _rotation(gate: Rotation, angle: float) -> qp.operation.Operator:
+    if len(gate.pauli) == 1:
+        return SINGLE[gate.pauli](angle, wires=gate.qubits[0])
+    if gate.pauli in ISING:
+        return ISING[gate.pauli](angle, wires=gate.qubits)
+    return qp.PauliRot(angle, gate.pauli, wires=gate.qubits)
+
+
+def _controlled_phase(angle: float, controls: list[int], values: list[bool]) -> qp.operation.Operator:
+    """exp(i angle) where the controls read `values`."""
+    if values[-1]:
+        base = qp.PhaseShift(angle, wires=controls[-1])
+    else:
+        base = qp.QubitUnitary(np.diag([np.exp(1j * angle), 1]), wires=controls[-1])
+    if len(controls) == 1:
+        return base
+    return qp.ctrl(base, control=controls[:-1], control_values=values[:-1])
+
+
+def pennylane_observable(operator: SparsePauliOp) -> qp.operation.Operator:
+    """The same Hermitian operator in PennyLane."""
+    words = []
+    for label in operator.paulis.to_labels():
+        letters = {qubit: letter for qubit, letter in enumerate(reversed(label)) if letter != "I"}
+        words.append(qp.pauli.PauliWord(letters).operation(wire_order=[0]))
+    return qp.dot([float(c) for c in operator.coeffs.real], words)
+
+
+def state_preparation(amplitudes: np.ndarray, n_qubits: int) -> qp.operation.Operator:
+    """Prepares normalised amplitudes indexed by Qiskit's order."""
+    return qp.StatePrep(amplitudes, wires=range(n_qubits)[::-1])
+
+
+def probability_wires(n_qubits: int) -> list[int]:
+    """The wires whose `qp.probs` are indexed by Qiskit's order."""
+    return list(range(n_qubits))[::-1]
+
+
+# --- QNodes to Qiskit circuits ----------------------------------------------------------------------------------------
+
+FUNCTIONS = ("sin", "cos", "tan", "arcsin", "arccos", "arctan", "exp", "log", "abs")
+SAME_NAME = {
+    "RX": "rx", "RY": "ry", "RZ": "rz", "PhaseShift": "p", "U1": "p", "U3": "u", "IsingXX": "rxx", "IsingYY": "ryy",
+    "IsingZZ": "rzz", "CRX": "crx", "CRY": "cry", "CRZ": "crz", "ControlledPhaseShift": "cp", "Hadamard": "h",
+    "PauliX": "x", "PauliY": "y", "PauliZ": "z", "S": "s", "T": "t", "SX": "sx", "CNOT": "cx", "CZ": "cz", "CY": "cy",
+    "CH": "ch", "SWAP": "swap", "CSWAP": "cswap", "Toffoli": "ccx", "CCZ": "ccz", "ISWAP": "iswap", "ECR": "ecr",
+}  # fmt: skip
+DEEPEST = 20  # decompositions within decompositions
+
+
+def circuit_of_qnode(
+    qnode: qp.QNode, weight_shapes: Mapping[str, Sequence[int]], n_inputs: int | None = None
+) -> tuple[QuantumCircuit, list[SparsePauliOp], list[Parameter], list[ParameterVector]]:
+    """The circuit of a QNode with free parameters, its observables, its inputs, and its weights in their order.
+
+    Args:
+        qnode: takes `inputs` (or none) and one argument per entry of `weight_shapes`; returns expectation values.
+        n_inputs: how many features `inputs` has; None: found by running the function on symbols.
+
+    Raises:
+        Unsupported: an operation or measurement without a counterpart; the message names it.
+        LabError: arguments that do not fit `weight_shapes`.
+    """
+    for name in FUNCTIONS:  # qp.math.sin(x) of a symbol is the symbol's own sine
+        autoray.register_function("qiskit", name, lambda value, name=name: getattr(value, name)())
+    wanted = [name for name in inspect.signature(qnode.func).parameters if name != "inputs"]
+    if set(wanted) != set(weight_shapes):
+        raise LabError(f"weight_shapes names {sorted(weight_shapes)}, the QNode's weights are {sorted(wanted)}")
+    weights = {name: _symbols(name, _shape(shape)) for name, shape in weight_shapes.items()}
+    has_inputs = "inputs" in inspect.signature(qnode.func).parameters
+    inputs, tape = _recorded(qnode, weights, n_inputs) if has_inputs else (None, _tape(qnode, weights))
+    wires = qnode.device.wires or qp.wires.Wires(sorted(tape.wires.tolist(), key=str))
+    qubit_of = {wire: index for index, wire in enumerate(wires)}
+    circuit = QuantumCircuit(len(wires))
+    for op in tape.operations:
+        _append(circuit, op, [qubit_of[w] for w in op.wires], DEEPEST)
+    if n_inputs is None and inputs is not None:
+        used = [p.index for p in circuit.parameters if p.vector is inputs or p.vector.name == "inputs"]
+        inputs = list(inputs)[: max(used, default=-1) + 1]
+    vectors = [np.ravel(array)[0].vector for array in weights.values()]
+    return circuit, [_observable(m, qubit_of) for m in tape.measurements], list(inputs or ()), vectors
+
+
+def _shape(shape) -> tuple[int, ...]:
+    return (int(shape),) if np.ndim(shape) == 0 else tuple(int(s) for s in shape)
+
+
+def _symbols(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.empty(int(np.prod(shape)), dtype=object)
+    array[:] = list(ParameterVector(name, array.size))
+    return array.reshape(shape)
+
+
+def _tape(qnode: qp.QNode, arguments: dict) -> qp.tape.QuantumScript:
+    with qp.queuing.AnnotatedQueue() as queue:
+        qnode.func(**arguments)
+    return qp.tape.QuantumScript.from_queue(queue)
+
+
+def _recorded(qnode: qp.QNode, weights: dict, n_inputs: int | None):
+    """The input vector, as long as the function uses it, and the tape; written for one sample or for a batch."""
+    guess = n_inputs or len(qnode.device.wires or [0])
+    for size in [guess] if n_inputs else [guess, 2 * guess, 4 * guess, 8 * guess, 16 * guess]:
+        symbols = _symbols("inputs", (size,))
+        for inputs in (symbols, symbols[None]):  # inputs[j], or inputs[:, j]
+            try:
+                tape = _tape(qnode, {"inputs": inputs, **weights})
+            except IndexError:
+                continue
+            except TypeError as error:
+                raise Unsupported(
+                    f"the QNode does arithmetic on its arguments that has no symbolic form ({error}); amplitude "
+                    "embeddings, for one: start a Qiskit circuit with encodings.amplitude(n_qubits)"
+                ) from None
+            if n_inputs is None and not qnode.device.wires and len(tape.wires) > size:
+                return _recorded(qnode, weights, len(tape.wires))
+            vector = symbols[0].vector
+            return vector, tape
+    raise Unsupported("the QNode reads more inputs than could be guessed: say how many with n_inputs=")
+
+
+def _plain(value):
+    """A scalar out of arrays of one element, which functions written for a batch leave behind."""
+    value = value.reshape(-1)[0] if isinstance(value, np.ndarray) and value.size == 1 else value
+    return value if isinstance(value, ParameterExpression) else float(value)
+
+
+def _append(circuit: QuantumCircuit, op: qp.operation.Operator, qubits: list[int], depth: int) -> None:
+    name = op.name
+    if name in ("Barrier", "Identity", "WireCut", "Snapshot"):
+        return
+    if name in SAME_NAME:
+        getattr(circuit, SAME_NAME[name])(*map(_plain, op.parameters), *qubits)
+    elif name == "Rot":
+        phi, theta, omega = map(_plain, op.parameters)
+        circuit.rz(phi, *qubits)
+        circuit.ry(theta, *qubits)
+        circuit.rz(omega, *qubits)
+    elif name == "GlobalPhase":
+        circuit.append(lib.GlobalPhaseGate(-_plain(op.parameters[0])), [])
+    elif name in ("MultiRZ", "PauliRot"):
+        word = "Z" * len(qubits) if name == "MultiRZ" else op.hyperparameters["pauli_word"]
+        _append_pauli_rotation(circuit, word, _plain(op.parameters[0]), qubits)
+    elif name == "QubitUnitary":
+        circuit.append(lib.UnitaryGate(np.asarray(op.parameters[0])), qubits[::-1])
+    elif isinstance(op, qp.ops.op_math.Adjoint | qp.ops.op_math.Controlled):
+        _append_modified(circuit, op, qubits, depth)
+    elif op.has_decomposition and depth > 0:
+        place = dict(zip(op.wires, qubits))
+        for piece in op.decomposition():
+            _append(circuit, piece, [place[w] for w in piece.wires], depth - 1)
+    else:
+        raise Unsupported(f"PennyLane operation {name} has no counterpart in Qiskit: write it in standard gates")
+
+
+def _append_pauli_rotation(circuit: QuantumCircuit, word: str, angle, qubits: list[int]) -> None:
+    pauli = Pauli(word[::-1])
+    circuit.append(lib.PauliEvolutionGate(pauli, time=angle / 2), qubits)
+
+
+def _append_modified(circuit: QuantumCircuit, op, qubits: list[int], depth: int) -> None:
+    base = QuantumCircuit(len(op.base.wires))
+    _append(base, op.base, list(range(base.num_qubits)), depth)
+    if isinstance(op, qp.ops.op_math.Adjoint):
+        circuit.compose(base.inverse(), qubits, inplace=True)
+        return
+    order = [*op.control_wires, *op.base.wires]
+    place = dict(zip(op.wires, qubits))
+    state = sum(1 << j for j, value in enumerate(op.control_values) if value)
+    for item in base.data:
+        targets = [place[op.base.wires[base.find_bit(bit).index]] for bit in item.qubits]
+        gate: QiskitGate = item.operation.control(len(op.control_wires), ctrl_state=state, annotated=True)
+        circuit.append(gate, [*(place[w] for w in order[: len(op.control_wires)]), *targets])
+
+
+def _observable(measurement, qubit_of: Mapping) -> SparsePauliOp:
+    operator = measurement.obs
+    if not isinstance(measurement, qp.measurements.ExpectationMP) or operator is None or operator.pauli_rep is None:
+        raise Unsupported(f"a layer returns expectation values of Pauli sums, the QNode returns {measurement}")
+    terms = []
+    for word, coefficient in operator.pauli_rep.items():
+        letters = "".join(word.values())
+        terms.append((letters, [qubit_of[w] for w in word], complex(coefficient)))
+    return SparsePauliOp.from_sparse_list(terms, len(qubit_of))
+
