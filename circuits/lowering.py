@@ -10,6 +10,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import AnnotatedOperation, ControlFlowOp, ControlledGate, Instruction, Operation
 from qiskit.circuit import library as lib
 from qiskit.circuit.annotated_operation import ControlModifier, InverseModifier
+from qiskit.circuit.exceptions import CircuitError
 
 from circuits.encodings import AmplitudeEncoding
 from circuits.errors import LabError, Unsupported
@@ -153,16 +154,22 @@ def _append_composite(builder: Builder, gate: Operation, qubits, controls, state
     if definition is not None and definition.num_clbits == 0:
         append_circuit(builder, definition, qubits, controls, state)
         return
-    if not _is_free(gate) and len(qubits) <= LARGEST_MATRIX and hasattr(gate, "to_matrix"):
-        matrix = np.asarray(gate.to_matrix())
-        if np.allclose(matrix @ matrix.conj().T, np.eye(len(matrix)), atol=1e-10):
-            builder.unitary(gate.name, matrix, qubits, controls, state)
-            return
+    matrix = None if _is_free(gate) or len(qubits) > LARGEST_MATRIX else _matrix(gate)
+    if matrix is not None and np.allclose(matrix @ matrix.conj().T, np.eye(len(matrix)), atol=1e-10):
+        builder.unitary(gate.name, matrix, qubits, controls, state)
+        return
     raise Unsupported(
         f"gate {gate.name!r} has no definition in standard gates"
         + (" while its parameters are free" if _is_free(gate) else "")
         + ": decompose it first, or write it with Qiskit's standard gates or a UnitaryGate"
     )
+
+
+def _matrix(gate: Operation) -> np.ndarray | None:
+    try:
+        return np.asarray(gate.to_matrix())
+    except (AttributeError, CircuitError):
+        return None
 
 
 def split_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[int, int]]:

@@ -57,6 +57,8 @@ class Angles(torch.nn.Module):
     def __init__(self, expressions: Expressions, amplitudes: Sequence[int] = ()):
         super().__init__()
         self._expressions, self._amplitudes = expressions, list(amplitudes)
+        self._rest = [j for j in range(len(expressions.offset)) if j not in self._amplitudes]
+        self._restored = [int(j) for j in np.argsort([*self._amplitudes, *self._rest])]
         matrix, offset = expressions.matrix, expressions.offset
         self._is_identity = matrix.shape[0] == matrix.shape[1] and (matrix == np.eye(len(matrix))).all()
         self._is_identity = bool(self._is_identity and not offset.any() and not expressions.places)
@@ -94,7 +96,16 @@ class Angles(torch.nn.Module):
     def forward(self, parameters: torch.Tensor) -> torch.Tensor:
         """(..., n_slots) angles."""
         angles = parameters if self._is_identity else self._evaluate(parameters)
-        return _normalised(angles, self._amplitudes) if self._amplitudes else angles
+        return self._normalised(angles) if self._amplitudes else angles
+
+    def _normalised(self, angles: torch.Tensor) -> torch.Tensor:
+        amplitudes = angles[..., self._amplitudes]
+        # Scaled first, so that vectors of tiny or huge entries keep their direction.
+        amplitudes = amplitudes / amplitudes.detach().abs().amax(dim=-1, keepdim=True)
+        amplitudes = amplitudes / amplitudes.norm(dim=-1, keepdim=True)
+        if not self._rest:
+            return amplitudes
+        return torch.cat([amplitudes, angles[..., self._rest]], dim=-1)[..., self._restored]
 
     def _evaluate(self, parameters: torch.Tensor) -> torch.Tensor:
         if self._is_gather:
@@ -114,12 +125,3 @@ def _compile(expressions: Expressions) -> Callable | None:
         return None
     return sympy.lambdify(expressions.symbols, list(expressions.formulas), modules="torch", cse=True)
 
-
-def _normalised(angles: torch.Tensor, columns: list[int]) -> torch.Tensor:
-    rest = [j for j in range(angles.shape[-1]) if j not in set(columns)]
-    amplitudes = angles[..., columns]
-    # Scaled first, so that vectors of tiny or huge entries keep their direction.
-    amplitudes = amplitudes / amplitudes.detach().abs().amax(dim=-1, keepdim=True)
-    amplitudes = amplitudes / amplitudes.norm(dim=-1, keepdim=True)
-    order = [int(j) for j in np.argsort([*columns, *rest])]
-    return torch.cat([amplitudes, angles[..., rest]], dim=-1)[..., order]

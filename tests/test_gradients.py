@@ -1,0 +1,274 @@
+"""Every backend with every method gives the same derivatives, or refuses by name."""
+
+import numpy as np
+import pytest
+import torch
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+
+from circuits import ansatze, encodings
+from circuits.errors import Unsupported
+from circuits.families import members
+from circuits.observables import as_list, tfim
+from circuits.program import lower
+from qml import QuantumLayer
+from qml.backends.base import Slots, resolve
+from qml.evaluation import Evaluation
+from qml.gradients import base as gradients
+from qml.gradients.spsa import SPSA
+from qml.shifts import rule, rules
+
+BACKENDS = [name for name in members("qml.backends") if resolve(name).exact]
+METHODS = gradients.names()
+PAIRS = [(b, m) for b in BACKENDS for m in METHODS if m != "adjoint" or resolve(b).adjoint]
+EXACT_PAIRS = [(b, m) for b, m in PAIRS if m in ("adjoint", "parameter-shift")]
+TOLERANCE = {"adjoint": 1e-9, "parameter-shift": 1e-9, "finite-diff": 1e-6}
+
+
+def evaluation(case, backend, method, split=True, shots=None):
+    """The case compiled with its first half of angle slots as inputs, so that both kinds are differentiated."""
+    program = lower(case.circuit)
+    n_slots = len(program.slots)
+    first = set(program.amplitudes) or (set(range(n_slots // 2)) if split else set())
+    slots = Slots(tuple(sorted(first)), tuple(s for s in range(n_slots) if s not in first))
+    compiled = resolve(backend).compile(program, as_list(case.observables, program.n_qubits), slots)
+    return Evaluation(compiled, gradients.resolve(method, compiled, shots), shots)
+
+
+def angles(evaluation, batch, rng, per_sample=False):
+    slots = evaluation.compiled.slots
+    inputs = rng.uniform(-4, 4, (batch, len(slots.inputs)))
+    weights = rng.uniform(-4, 4, ((batch,) if per_sample else ()) + (len(slots.weights),))
+    return inputs, weights
+
+
+def oracle_gradient(oracle, evaluation, inputs, weights, cotangents):
+    """Derivatives by dense matrices, in the shapes of inputs and weights."""
+    compiled = evaluation.compiled
+    rows = compiled.slots.join(inputs, weights).T
+    out = [oracle.values_and_derivatives(compiled.program, compiled.observables, row) for row in rows]
+    values = np.array([value for value, _ in out])
+    slopes = np.einsum("bk,bks->sb", cotangents, np.array([slope for _, slope in out]))
+    return values, *compiled.slots.split(slopes, shared=weights.ndim == 1)
+
+
+SEED = np.random.SeedSequence(3)
+
+
+@pytest.mark.parametrize("backend, method", [(b, m) for b, m in PAIRS if m in TOLERANCE])
+@pytest.mark.parametrize("per_sample", [False, True], ids=["shared_weights", "weights_per_sample"])
+def test_every_pair_agrees_with_dense_matrices(backend, method, per_sample, case, oracle, rng):
+    run = evaluation(case, backend, method)
+    inputs, weights = angles(run, 2, rng, per_sample)
+    cotangents = rng.normal(size=(2, run.n_outputs))
+    values, d_inputs, d_weights = oracle_gradient(oracle, run, inputs, weights, cotangents)
+    got, kept = run.forward(inputs, weights, SEED)
+    assert np.allclose(got, values, atol=1e-11)
+    scale = max(1.0, np.abs(d_weights).max(initial=0), np.abs(d_inputs).max(initial=0))
+    for kept_or_not in (kept, None) if run.method.uses_vjp else (None,):
+        got_inputs, got_weights = run.vjp(inputs, weights, cotangents, SEED, kept_or_not)
+        assert got_inputs.shape == inputs.shape and got_weights.shape == weights.shape
+        assert np.allclose(got_inputs, d_inputs, atol=TOLERANCE[method] * scale, rtol=0)
+        assert np.allclose(got_weights, d_weights, atol=TOLERANCE[method] * scale, rtol=0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gradients_by_parameter_match_differences_of_qiskits_own_simulator(backend, catalogue, oracle, rng):
+    case = catalogue["shared"]
+    layer = QuantumLayer(case.circuit, list(case.observables), backend=backend, dtype=torch.float64, seed=2)
+    x = torch.tensor(rng.uniform(-2, 2, (1, 2)), requires_grad=True)
+    layer(x).sum().backward()
+    step = 1e-4
+
+    def value(flat):
+        bound = case.circuit.assign_parameters(dict(zip([*layer.input_parameters, *layer.weight_parameters], flat)))
+        return sum(oracle.value_of_circuit(bound, operator) for operator in layer.observables)
+
+    point = np.concatenate([x.detach().numpy()[0], layer.w.detach().numpy()])
+    slopes = [(value(point + step * e) - value(point - step * e)) / (2 * step) for e in np.eye(len(point))]
+    assert np.allclose(torch.cat([x.grad[0], layer.w.grad]).numpy(), slopes, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["middle", "controlled", "amplitude"])
+def test_spsa_is_unbiased(name, catalogue, rng):
+    case, repeats = catalogue[name], 1500
+    exact = evaluation(case, "native", "adjoint")
+    inputs, weights = angles(exact, 1, rng)
+    cotangents = rng.normal(size=(1, exact.n_outputs))
+    wanted = np.concatenate([g.ravel() for g in exact.vjp(inputs, weights, cotangents, SEED)])
+    # Repeats are rows of a batch with weights of their own, each with its own random direction.
+    rows = [np.repeat(a.reshape(1, -1), repeats, axis=0) for a in (inputs, weights, cotangents)]
+    run = Evaluation(exact.compiled, SPSA())
+    found = np.concatenate(run.vjp(*rows, SEED), axis=1)
+    error = found.std(axis=0, ddof=1) / np.sqrt(repeats)
+    assert (np.abs(found.mean(axis=0) - wanted) < 5 * error + 1e-5).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["middle", "amplitude", "composite"])
+def test_values_from_shots_are_unbiased_and_their_errors_right(backend, name, catalogue, rng):
+    case, shots = catalogue[name], 400
+    exact = evaluation(case, "native", "adjoint")
+    inputs, weights = angles(exact, 1, rng)
+    wanted = exact.values(inputs, weights, SEED)[0]
+    run = evaluation(case, backend, "parameter-shift", shots=shots)
+    repeats = 30
+    means, errors = run._measured.estimate(np.repeat(inputs, repeats, axis=0), weights, shots, SEED)
+    spread = np.sqrt((errors**2).sum(axis=0)) / repeats
+    assert (np.abs(means.mean(axis=0) - wanted) <= 5 * spread + 1e-12).all()
+    observed = means.std(axis=0, ddof=1)
+    assert (np.abs(observed - errors.mean(axis=0)) <= 5 * observed / np.sqrt(2 * (repeats - 1)) + 1e-12).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_parameter_shift_from_shots_is_unbiased(backend, catalogue, rng):
+    case, repeats = catalogue["controlled"], 40
+    exact = evaluation(case, "native", "adjoint", split=False)
+    inputs, weights = angles(exact, 1, rng)
+    cotangents = np.ones((1, exact.n_outputs))
+    wanted = exact.vjp(inputs, weights, cotangents, SEED)[1]
+    run = evaluation(case, backend, "parameter-shift", split=False, shots=50)
+    rows = [np.repeat(a.reshape(1, -1), repeats, axis=0) for a in (inputs, weights, cotangents)]
+    found = run.vjp(*rows, SEED)[1]
+    error = found.std(axis=0, ddof=1) / np.sqrt(repeats)
+    assert (np.abs(found.mean(axis=0) - wanted) <= 5 * error).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_float32_stays_float32_and_agrees(backend, case, rng):
+    run = evaluation(case, backend, "best")
+    inputs, weights = angles(run, 2, rng)
+    cotangents = rng.normal(size=(2, run.n_outputs))
+    wanted = run.values(inputs, weights, SEED), *run.vjp(inputs, weights, cotangents, SEED)
+    single = [a.astype(np.float32) for a in (inputs, weights, cotangents)]
+    found = run.values(*single[:2], SEED), *run.vjp(*single, SEED)
+    for a, b in zip(found, wanted):
+        assert a.dtype == np.float32
+        assert np.allclose(a, b, atol=2e-4 * max(1.0, np.abs(b).max(initial=0)))
+
+
+@pytest.mark.parametrize("pair", EXACT_PAIRS, ids="-".join)
+def test_second_derivatives_are_exact(pair, catalogue, rng):
+    case = catalogue["middle"]
+    layer = QuantumLayer(case.circuit, list(case.observables), backend=pair[0], diff_method=pair[1], dtype=torch.float64)
+    reference = QuantumLayer(case.circuit, list(case.observables), dtype=torch.float64)
+    x, w = (torch.tensor(rng.uniform(-2, 2, shape), requires_grad=True) for shape in ((1, 3), (4,)))
+    direction = torch.tensor(rng.normal(size=(4,)))
+
+    def hessian_product(module):
+        (gradient,) = torch.autograd.grad(module.evaluate(x, w).sum(), w, create_graph=True)
+        return torch.cat([g.ravel() for g in torch.autograd.grad(gradient @ direction, (x, w))])
+
+    step = 1e-5
+    ahead, behind = (
+        torch.autograd.grad(reference.evaluate(x, v).sum(), (x, v))
+        for v in ((w + s * step * direction).detach().requires_grad_() for s in (1, -1))
+    )
+    slopes = torch.cat([((a - b) / (2 * step)).ravel() for a, b in zip(ahead, behind)])
+    assert torch.allclose(hessian_product(layer), slopes, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["finite-diff", "spsa"])
+def test_second_derivatives_of_inexact_methods_raise(method, catalogue):
+    layer = QuantumLayer(catalogue["no_inputs"].circuit, diff_method=method)
+    (gradient,) = torch.autograd.grad(layer().sum(), layer.w, create_graph=True)
+    with pytest.raises(Unsupported, match="second derivative"):
+        gradient.sum().backward()
+
+
+def test_third_derivatives_raise(catalogue):
+    layer = QuantumLayer(catalogue["no_inputs"].circuit, dtype=torch.float64)
+    (first,) = torch.autograd.grad(layer()[0], layer.w, create_graph=True)
+    (second,) = torch.autograd.grad(first[0], layer.w, create_graph=True)
+    with pytest.raises(RuntimeError):
+        torch.autograd.grad(second.sum(), layer.w)
+
+
+@pytest.mark.parametrize("method", ["adjoint"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_pairs_that_cannot_work_raise_and_name_what_would(backend, method, catalogue):
+    case = catalogue["hardware_efficient"]
+    with pytest.raises(Unsupported, match="parameter-shift"):
+        evaluation(case, backend, method, shots=10)
+    if not resolve(backend).adjoint:
+        with pytest.raises(Unsupported, match="'native' or 'aer'"):
+            evaluation(case, backend, method)
+
+
+class Counting:
+    """Counts the rows of angles, which are circuits, that a compiled circuit runs."""
+
+    def __init__(self, compiled):
+        self._compiled, self.rows, self.calls = compiled, 0, 0
+
+    def __getattr__(self, name):
+        return getattr(self._compiled, name)
+
+    def expectations(self, inputs, weights):
+        self.rows, self.calls = self.rows + len(inputs), self.calls + 1
+        return self._compiled.expectations(inputs, weights)
+
+
+@pytest.mark.parametrize(
+    "build, expected",
+    [
+        (lambda c, w: [c.rx(w[0], 0), c.ry(w[1], 1), c.rzz(w[2], 0, 1)], 6),
+        (lambda c, w: [c.crx(w[0], 0, 1)], 4),
+        (lambda c, w: [c.cp(w[0], 0, 1)], 2),
+        (lambda c, w: [c.rx(w[0], 0), c.ry(w[0], 1), c.rz(w[0], 0)], 6),
+    ],
+    ids=["two_a_rotation", "four_a_controlled_rotation", "two_a_controlled_phase", "two_k_for_k_uses"],
+)
+def test_parameter_shift_runs_as_many_circuits_as_the_rule_says(build, expected):
+    circuit = QuantumCircuit(2)
+    build(circuit, ParameterVector("w", 3))
+    program = lower(circuit)
+    compiled = resolve("native").compile(program, as_list("ZZ", 2))
+    run = Evaluation(compiled, gradients.resolve("parameter-shift", compiled, None))
+    run.compiled = Counting(compiled)
+    run.vjp(np.zeros((1, 0)), np.full(len(program.slots), 0.3), np.ones((1, 1)), SEED)
+    assert (run.compiled.rows, run.compiled.calls) == (expected, 1)
+    assert len([t for terms in rules(program) for t in terms]) == expected
+
+
+def test_shift_rules_differentiate_their_frequencies_exactly(rng):
+    for frequencies in ((1.0,), (0.5,), (0.5, 1.0), (1.0, 2.0, 3.0)):
+        a, b = rng.normal(size=(2, len(frequencies)))
+        w = np.array(frequencies)
+        value = lambda t: float((a * np.cos(w * t) + b * np.sin(w * t)).sum())  # noqa: B023, E731
+        slope = (-a * w * np.sin(w * 0.7) + b * w * np.cos(w * 0.7)).sum()
+        assert np.isclose(sum(c * value(0.7 + s) for c, s in rule(frequencies)), slope, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["native", "aer"])
+def test_a_zero_cotangent_gives_zeros_and_not_nan(backend, catalogue, rng):
+    run = evaluation(catalogue["middle"], backend, "adjoint")
+    inputs, weights = angles(run, 2, rng)
+    for gradient in run.vjp(inputs, weights, np.zeros((2, run.n_outputs)), SEED):
+        assert (gradient == 0).all()
+
+
+@pytest.mark.parametrize("backend", ["native", "aer"])
+def test_adjoint_cuts_large_batches_without_changing_the_sum(backend, monkeypatch, catalogue, rng):
+    import qml.backends.aer as aer
+
+    run = evaluation(catalogue["reuploading"], backend, "adjoint")
+    inputs, weights = angles(run, 11, rng)
+    cotangents = rng.normal(size=(11, run.n_outputs))
+    whole = run.vjp(inputs, weights, cotangents, SEED)
+    monkeypatch.setattr(aer, "MOST_QUBITS", 6)  # four samples of three qubits a run
+    for a, b in zip(run.vjp(inputs, weights, cotangents, SEED), whole):
+        assert np.allclose(a, b, atol=1e-12)
+
+
+def test_a_thousand_parameters_and_a_sum_of_many_terms():
+    circuit = encodings.angle(4).compose(ansatze.hardware_efficient(4, 125))
+    layers = [
+        QuantumLayer(circuit, [tfim(4), "XYZI"], diff_method=m, dtype=torch.float64, seed=1)
+        for m in ("adjoint", "parameter-shift")
+    ]
+    x = torch.linspace(-1, 1, 8, dtype=torch.float64).reshape(2, 4)
+    for layer in layers:
+        layer(x).sum().backward()
+    assert layers[0].w.numel() == 1000
+    assert torch.allclose(layers[0].w.grad, layers[1].w.grad, atol=1e-9)

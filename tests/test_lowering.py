@@ -1,0 +1,137 @@
+"""A lowered circuit is the circuit: Qiskit's own simulator, dense matrices and the engine agree on it."""
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Gate, Parameter, ParameterVector
+from qiskit.circuit.library import PauliEvolutionGate, get_standard_gate_name_mapping
+from qiskit.circuit.random import random_circuit
+from qiskit.quantum_info import Pauli, SparsePauliOp
+
+from circuits.errors import LabError, Unsupported
+from circuits.expressions import analyse
+from circuits.observables import as_list
+from circuits.program import lower
+from qml.backends.base import resolve
+
+STANDARD = {
+    name: gate
+    for name, gate in get_standard_gate_name_mapping().items()
+    if name not in ("measure", "reset", "delay", "barrier") and not name.startswith("if")
+}
+
+
+def observables(n_qubits, rng):
+    return [SparsePauliOp("".join(rng.choice(list("IXYZ"), n_qubits))) for _ in range(4)]
+
+
+@pytest.mark.parametrize("name", sorted(STANDARD))
+def test_every_standard_gate_is_lowered_exactly(name, rng, oracle):
+    gate = STANDARD[name]
+    n_qubits = max(1, gate.num_qubits)
+    parameters = [Parameter(f"p{j}") for j in range(len(gate.params))]
+    circuit = QuantumCircuit(n_qubits)
+    for qubit in range(n_qubits):
+        circuit.u(*rng.uniform(0, 6, 3), qubit)
+    circuit.append(gate.base_class(*parameters) if parameters else gate, range(gate.num_qubits))
+    for qubit in range(n_qubits):
+        circuit.u(*rng.uniform(0, 6, 3), qubit)
+    operators = observables(n_qubits, rng)
+    program = lower(circuit)
+    bound = dict(zip(parameters, rng.uniform(-7, 7, len(parameters))))
+    expressions = analyse(program.slots, list(bound))
+    angles = expressions.matrix @ np.array(list(bound.values())) + expressions.offset
+    values, _ = oracle.values_and_derivatives(program, operators, angles)
+    wanted = [oracle.value_of_circuit(circuit.assign_parameters(bound), operator) for operator in operators]
+    assert np.allclose(values, wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_circuits_give_qiskits_expectation_values(seed, oracle):
+    rng = np.random.default_rng(seed)
+    n_qubits = int(rng.integers(1, 6))
+    circuit = random_circuit(n_qubits, 5, max_operands=min(4, n_qubits), seed=seed)
+    operators = observables(n_qubits, rng)
+    values, errors = resolve("native").estimate(circuit, operators)
+    assert np.allclose(values, [oracle.value_of_circuit(circuit, o) for o in operators], atol=1e-11)
+    assert (errors == 0).all()
+
+
+def test_the_catalogue_lowers_to_qiskits_values(case, oracle, rng):
+    program = lower(case.circuit)
+    parameters = list(case.circuit.parameters)
+    if program.amplitudes:
+        pytest.skip("amplitudes are normalised by the layer: tests/test_layer.py")
+    operators = as_list(case.observables, program.n_qubits)
+    for _ in range(3):
+        bound = dict(zip(parameters, rng.uniform(-4, 4, len(parameters))))
+        angles = np.array([float(slot.bind({p: bound[p] for p in slot.parameters}).numeric()) for slot in program.slots])
+        values, _ = oracle.values_and_derivatives(program, operators, angles)
+        wanted = [oracle.value_of_circuit(case.circuit.assign_parameters(bound), o) for o in operators]
+        assert np.allclose(values, wanted, atol=1e-12)
+
+
+def test_pauli_evolution_and_circuits_made_controlled_are_lowered(oracle, rng):
+    t = Parameter("t")
+    inner = QuantumCircuit(2, global_phase=0.3)
+    inner.append(PauliEvolutionGate(Pauli("YX"), time=t), [0, 1])
+    inner.rzz(0.2, 0, 1)
+    circuit = QuantumCircuit(4)
+    circuit.h(range(4))
+    circuit.append(inner.to_gate().control(2, ctrl_state=1, annotated=False), [3, 0, 1, 2])
+    circuit.append(inner.to_gate(label="x").control(1, annotated=True), [0, 3, 2])
+    operators = observables(4, rng)
+    program = lower(circuit)
+    expressions = analyse(program.slots, [t])
+    values, _ = oracle.values_and_derivatives(program, operators, expressions.matrix @ [0.8] + expressions.offset)
+    wanted = [oracle.value_of_circuit(circuit.assign_parameters({t: 0.8}), o) for o in operators]
+    assert np.allclose(values, wanted, atol=1e-12)
+
+
+class Mystery(Gate):
+    """A gate nobody can take apart."""
+
+    def __init__(self, angle):
+        super().__init__("mystery", 1, [angle])
+
+
+def _with(build) -> QuantumCircuit:
+    circuit = QuantumCircuit(2, 2)
+    build(circuit)
+    return circuit
+
+
+@pytest.mark.parametrize(
+    "circuit, named",
+    [
+        (_with(lambda c: c.append(Mystery(Parameter("t")), [0])), "mystery"),
+        (_with(lambda c: c.append(Mystery(0.3), [0])), "mystery"),
+        (_with(lambda c: c.measure(0, 0)), "remove_final_measurements"),
+        (_with(lambda c: (c.h(0), c.reset(0))), "reset"),
+        (_with(lambda c: c.if_test((c.clbits[0], 1), _with(lambda d: d.x(0)), [0, 1], [0, 1])), "if_else"),
+    ],
+    ids=["free_unknown_gate", "bound_unknown_gate", "measurement", "reset", "control_flow"],
+)
+def test_what_cannot_be_lowered_raises_and_is_named(circuit, named):
+    with pytest.raises(Unsupported, match=named):
+        lower(circuit)
+
+
+def test_what_is_no_circuit_or_has_no_finite_angle_is_refused():
+    with pytest.raises(LabError, match="QuantumCircuit"):
+        lower("h q[0];")
+    with pytest.raises(LabError, match="no qubits"):
+        lower(QuantumCircuit())
+    with pytest.raises(LabError, match="finite"):
+        lower(_with(lambda c: c.rx(float("nan"), 0)))
+
+
+def test_expressions_are_affine_where_they_are_and_formulas_elsewhere():
+    x, w = ParameterVector("x", 2), Parameter("w")
+    slots = [2 * w + 0.5, x[0] - x[1] / 4, x[0] * w, (w + 1).sin(), 0 * w + x[0]]
+    found = analyse(slots, [*x, w])
+    assert found.places == (2, 3)
+    assert np.allclose(found.matrix[0], [0, 0, 2]) and found.offset[0] == 0.5
+    assert np.allclose(found.matrix[1], [1, -0.25, 0])
+    with pytest.raises(LabError, match="neither an input nor a weight"):
+        analyse([w * 2], [*x])
