@@ -153,22 +153,24 @@ def _transverse_field_only(n_layers: int, name: str) -> QuantumCircuit:
     return circuit
 
 
-def identity_blocks(n_qubits: int, n_layers: int = 1, name: str = "w", block: str = "hardware_efficient"):
-    """`n_layers` blocks, each one layer of the ansatz `block` followed by its inverse with weights of its own.
+def identity_blocks(
+    n_qubits: int, n_layers: int = 1, name: str = "w", block: str = "hardware_efficient", block_layers: int = 2
+) -> QuantumCircuit:
+    """`n_layers` blocks, each the ansatz `block` of `block_layers` layers, then its inverse with weights of its own.
 
     At the weights of `initializers.identity_block` every block is the identity, which keeps the gradient of a deep
-    circuit as large as that of one block.
+    circuit as large as that of one block. A block of one layer would stay unentangled at all weights: the entanglers
+    of the two halves meet and cancel.
 
     Source: Grant, Wossnig, Ostaszewski, Benedetti, Quantum 3, 214 (2019).
     """
     check_size(n_qubits, n_layers)
-    layer = by_name(block)(n_qubits, 1)
-    size = len(layer.parameters)
+    layers = by_name(block)(n_qubits, block_layers)
+    size = len(layers.parameters)
     weights = ParameterVector(name, 2 * size * n_layers)
     circuit = QuantumCircuit(n_qubits, name="identity_blocks")
-    for index in range(n_layers):
-        start = 2 * size * index
-        circuit.compose(layer.assign_parameters(weights[start : start + size]), inplace=True)
-        mirror = layer.assign_parameters(weights[start + size : start + 2 * size]).inverse()
+    for start in range(0, len(weights), 2 * size):
+        circuit.compose(layers.assign_parameters(weights[start : start + size]), inplace=True)
+        mirror = layers.assign_parameters(weights[start + size : start + 2 * size]).inverse()
         circuit.compose(mirror, inplace=True)
     return circuit

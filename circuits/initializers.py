@@ -32,11 +32,13 @@ def gaussian(size: int, seed=None, n_layers: int = 1, locality: int = 1) -> np.n
     return np.random.default_rng(seed).normal(0.0, spread, size)
 
 
-def identity_block(n_qubits: int, n_layers: int = 1, seed=None, block: str = "hardware_efficient") -> np.ndarray:
+def identity_block(
+    n_qubits: int, n_layers: int = 1, seed=None, block: str = "hardware_efficient", block_layers: int = 2
+) -> np.ndarray:
     """Weights of `ansatze.identity_blocks` at which every block is the identity: a uniform half and its mirror.
 
     Source: Grant, Wossnig, Ostaszewski, Benedetti, Quantum 3, 214 (2019).
     """
-    size = len(ansatze.by_name(block)(n_qubits, 1).parameters)
+    size = len(ansatze.by_name(block)(n_qubits, block_layers).parameters)
     halves = uniform(n_layers * size, seed).reshape(n_layers, 1, size)
     return np.repeat(halves, 2, axis=1).ravel()

@@ -87,6 +87,7 @@ SAME_NAME = {
     "PauliX": "x", "PauliY": "y", "PauliZ": "z", "S": "s", "T": "t", "SX": "sx", "CNOT": "cx", "CZ": "cz", "CY": "cy",
     "CH": "ch", "SWAP": "swap", "CSWAP": "cswap", "Toffoli": "ccx", "CCZ": "ccz", "ISWAP": "iswap", "ECR": "ecr",
 }  # fmt: skip
+MOST_GUESSED = 32  # inputs of a QNode whose device has no wires
 DEEPEST = 20  # decompositions within decompositions
 
 
@@ -140,25 +141,50 @@ def _tape(qnode: qp.QNode, arguments: dict) -> qp.tape.QuantumScript:
 
 
 def _recorded(qnode: qp.QNode, weights: dict, n_inputs: int | None):
-    """The input vector, as long as the function uses it, and the tape; written for one sample or for a batch."""
-    guess = n_inputs or len(qnode.device.wires or [0])
-    for size in [guess] if n_inputs else [guess, 2 * guess, 4 * guess, 8 * guess, 16 * guess]:
-        symbols = _symbols("inputs", (size,))
-        for inputs in (symbols, symbols[None]):  # inputs[j], or inputs[:, j]
-            try:
-                tape = _tape(qnode, {"inputs": inputs, **weights})
-            except IndexError:
-                continue
-            except TypeError as error:
-                raise Unsupported(
-                    f"the QNode does arithmetic on its arguments that has no symbolic form ({error}); amplitude "
-                    "embeddings, for one: start a Qiskit circuit with encodings.amplitude(n_qubits)"
-                ) from None
-            if n_inputs is None and not qnode.device.wires and len(tape.wires) > size:
-                return _recorded(qnode, weights, len(tape.wires))
-            vector = symbols[0].vector
-            return vector, tape
+    """The input vector and the tape of a function whose number of inputs may have to be found out."""
+    n_wires = len(qnode.device.wires or ())
+    if n_inputs is None and not n_wires:
+        n_inputs = _guessed_inputs(qnode, weights)
+    sizes = [n_inputs] if n_inputs else [n_wires * factor for factor in (1, 2, 4, 8, 16)]
+    for size in sizes:
+        found = _with_inputs(qnode, weights, size)
+        if found is not None:
+            return found
     raise Unsupported("the QNode reads more inputs than could be guessed: say how many with n_inputs=")
+
+
+def _with_inputs(qnode: qp.QNode, weights: dict, size: int):
+    """The tape with that many inputs, written as inputs[j] or, for batches, as inputs[:, j]; None if it reads more."""
+    symbols = _symbols("inputs", (size,))
+    for inputs in (symbols, symbols[None]):
+        try:
+            return symbols[0].vector, _tape(qnode, {"inputs": inputs, **weights})
+        except IndexError:
+            continue
+        except TypeError as error:
+            raise Unsupported(
+                f"the QNode does arithmetic on its arguments that has no symbolic form ({error}); amplitude "
+                "embeddings, for one: start a Qiskit circuit with encodings.amplitude(n_qubits)"
+            ) from None
+    return None
+
+
+def _guessed_inputs(qnode: qp.QNode, weights: dict) -> int:
+    """How many inputs a function on a device without wires reads: the most it accepts, where that is bounded."""
+    used = {}
+    for size in range(1, MOST_GUESSED + 1):
+        try:
+            found = _with_inputs(qnode, weights, size)
+        except ValueError:  # a template that wants fewer features
+            continue
+        if found is not None:
+            vector, tape = found
+            read = {p for op in tape.operations for value in op.data for q in np.ravel(value)
+                    for p in getattr(q, "parameters", ())}  # fmt: skip
+            used[size] = 1 + max((p.index for p in read if p in set(vector)), default=-1)
+    if not used or (MOST_GUESSED in used and used[MOST_GUESSED] == MOST_GUESSED):
+        raise Unsupported("the QNode's device has no wires, and its inputs could be any number: say it with n_inputs=")
+    return max(1, used[max(used)])
 
 
 def _plain(value):

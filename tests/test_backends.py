@@ -1,0 +1,148 @@
+"""Backends sample, estimate and refuse alike, whatever they are built on."""
+
+import numpy as np
+import pennylane as qp
+import pytest
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qiskit.circuit import Parameter
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel, depolarizing_error
+from scipy.stats import chisquare
+
+from circuits import ansatze, observables
+from circuits.errors import LabError, UnknownName, Unsupported
+from circuits.families import members
+from qml import QuantumLayer
+from qml.backends.base import resolve
+
+BACKENDS = members("qml.backends")
+
+
+def measured() -> QuantumCircuit:
+    """Two registers, read in an order of their own."""
+    q, a, b = QuantumRegister(4), ClassicalRegister(2, "a"), ClassicalRegister(2, "b")
+    circuit = QuantumCircuit(q, a, b)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.ry(0.9, 2)
+    circuit.crx(1.1, 2, 3)
+    circuit.measure([0, 2, 3], [b[1], a[0], a[1]])
+    return circuit
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_counts_have_qiskits_format_and_distribution(backend):
+    shots = 20_000
+    counts = resolve(backend).counts(measured(), shots, seed=11)
+    job = AerSimulator().run(measured(), shots=400_000, seed_simulator=1)
+    wanted = {key: number / 400_000 for key, number in job.result().get_counts().items()}
+    assert sum(counts.values()) == shots and set(counts) == set(wanted)
+    keys = sorted(wanted)
+    # The reference is sampled too, with a twentieth of the variance; 5 sigma is a p-value of 6e-7.
+    assert chisquare([counts[k] for k in keys], [wanted[k] * shots for k in keys]).pvalue > 6e-7
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_same_seed_gives_the_same_counts_and_another_seed_others(backend):
+    runs = [resolve(backend).counts(measured(), 1000, seed=s) for s in (1, 1, 2)]
+    assert runs[0] == runs[1] != runs[2]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_estimates_agree_with_exact_values_within_their_errors(backend):
+    circuit = ansatze.strongly_entangling(3, 2)
+    circuit = circuit.assign_parameters(np.linspace(0, 5, len(circuit.parameters)))
+    operators = [observables.tfim(3), "XYZ", "III", "0.5*ZZZ - 2*III"]
+    exact, zero = resolve(backend).estimate(circuit, operators)
+    reference, _ = resolve("native").estimate(circuit, operators)
+    assert np.allclose(exact, reference, atol=1e-10) and (zero == 0).all()
+    values, errors = resolve(backend).estimate(circuit, operators, shots=3000, seed=2)
+    assert (np.abs(values - exact) <= 5 * errors + 1e-12).all()
+    assert (errors[[2]] == 0).all() and (errors[[0, 1, 3]] > 0).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_probabilities_are_those_of_the_states(backend, lowered, rng):
+    program = lowered["no_inputs"]
+    compiled = resolve(backend).compile(program, [])
+    weights = rng.uniform(0, 6, (2, len(program.slots)))
+    found = compiled.probabilities(np.zeros((2, 0)), weights)
+    reference = resolve("native").compile(program, []).probabilities(np.zeros((2, 0)), weights)
+    assert np.allclose(found.sum(axis=1), 1) and np.allclose(found, reference, atol=1e-10)
+
+
+@pytest.mark.parametrize("backend", ["native", "pennylane"])
+def test_what_only_aer_can_sample_is_refused_by_name(backend):
+    middle = QuantumCircuit(2, 2)
+    middle.h(0)
+    middle.measure(0, 0)
+    middle.x(0)
+    middle.measure(0, 1)
+    with pytest.raises(Unsupported, match="'aer'"):
+        resolve(backend).counts(middle, 10)
+    counts = resolve("aer").counts(middle, 200, seed=1)
+    assert set(counts) == {"01", "10"}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_unbound_parameters_and_missing_measurements_are_refused(backend):
+    free = QuantumCircuit(1)
+    free.rx(Parameter("theta"), 0)
+    with pytest.raises(LabError, match="theta"):
+        resolve(backend).estimate(free, "Z")
+    with pytest.raises(LabError, match="shots must be"):
+        resolve(backend).counts(measured(), 0)
+    if backend != "aer":
+        with pytest.raises(LabError, match="measure_all"):
+            resolve(backend).counts(QuantumCircuit(1), 10)
+
+
+def test_unknown_backends_and_options_are_refused_with_what_is_right():
+    with pytest.raises(UnknownName, match="did you mean 'pennylane'"):
+        resolve("penylane")
+    with pytest.raises(Unsupported, match="no option 'device'"):
+        resolve("native", device="GPU")
+    with pytest.raises(UnknownName, match="did you mean 'GPU'"):
+        resolve("aer", device="GPUs")
+    with pytest.raises(LabError, match="lightning.qubit"):
+        resolve("pennylane", device="lightening.qubit")
+    with pytest.raises(LabError, match="PennyLane device"):
+        resolve(object())
+
+
+def test_aer_on_a_gpu_runs_there_or_says_what_to_do():
+    try:
+        backend = resolve("aer", device="GPU")
+    except LabError as error:
+        assert "device='CPU'" in str(error) and "aer-gpu" in str(error)
+    else:
+        assert backend.counts(measured(), 10)
+
+
+def test_devices_and_simulators_are_taken_as_backends():
+    circuit = ansatze.random_pauli(2, 2, seed=0)
+    wanted = QuantumLayer(circuit, seed=1)()
+    for device in (qp.device("default.qubit", wires=2), AerSimulator()):
+        assert np.allclose(QuantumLayer(circuit, seed=1, backend=device)().detach(), wanted.detach(), atol=1e-6)
+    with pytest.raises(Unsupported, match="wires"):
+        QuantumLayer(circuit, backend=qp.device("default.qubit", wires=1))()
+
+
+def test_noise_shrinks_expectations_from_shots_and_refuses_exact_values():
+    noise = NoiseModel()
+    noise.add_all_qubit_quantum_error(depolarizing_error(0.2, 1), ["ry"])
+    circuit = QuantumCircuit(1)
+    circuit.ry(0.0, 0)
+    backend = resolve("aer", noise=noise)
+    values, errors = backend.estimate(circuit, "Z", shots=20_000, seed=3)
+    assert abs(values[0] - 0.8) < 5 * errors[0]
+    with pytest.raises(Unsupported, match="shots"):
+        backend.estimate(circuit, "Z")
+    measured_circuit = circuit.copy()
+    measured_circuit.measure_all()
+    counts = backend.counts(measured_circuit, 20_000, seed=3)
+    assert abs(counts["1"] / 20_000 - 0.1) < 5 * np.sqrt(0.1 * 0.9 / 20_000)
+    with pytest.raises(Unsupported, match="no option 'noise'"):
+        resolve("native", noise=noise)
+    with pytest.raises(LabError, match="NoiseModel"):
+        resolve("aer", noise=0.1)
