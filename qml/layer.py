@@ -106,6 +106,11 @@ class QuantumLayer(torch.nn.Module):
         """Expectation values per sample."""
         return len(self.observables)
 
+    @property
+    def method(self) -> str:
+        """The name of the gradient method in use: what "best" came to."""
+        return self._evaluation.method.name
+
     def _compile(self) -> None:
         compiled = self.backend.compile(self._program, self.observables, self._binding.slots)
         method = gradients.resolve(self.diff_method, compiled, self.shots)
@@ -209,7 +214,7 @@ class QuantumLayer(torch.nn.Module):
         return (
             f"{self.circuit.num_qubits} qubits, inputs={self.n_inputs}, outputs={self.n_outputs}, "
             f"weights({weights}), backend={self.backend.name!r}, "
-            f"diff_method={self._evaluation.method.name!r}{shots}"
+            f"diff_method={self.method!r}{shots}"
         )
 
 
