@@ -1,0 +1,163 @@
+"""Running one circuit, here or in a process of its own.
+
+Aer holds Python's interpreter lock for the whole of a simulation, so in a thread it would freeze the program:
+no Ctrl-C, no time limit, no progress. In a process of its own it can also be stopped, and may crash or be
+killed for its memory without taking the program along. The two speak JSON, a line each way, over pipes.
+"""
+
+import atexit
+import base64
+import contextlib
+import ctypes
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from circuits.errors import LabError
+
+PR_SET_PDEATHSIG = 1
+
+
+def perform(backend: Any, circuit: Any, operators: list | None, shots: int | None, seed: int) -> dict:
+    """What a backend finds, as JSON holds it: counts without operators, else values and standard errors.
+
+    A standard error that is not known (one shot) is None.
+    """
+    if operators is None:
+        return {"counts": backend.counts(circuit, shots, seed)}
+    values, errors = backend.estimate(circuit, operators, shots, seed)
+    known = [None if error != error else float(error) for error in errors]
+    return {"values": [float(value) for value in values], "standard_errors": known}
+
+
+class SimulatorProcess:
+    """A process that performs one request after the other, started when it is needed."""
+
+    def __init__(self):
+        self._process: subprocess.Popen | None = None
+        self._owner = 0
+
+    def perform(self, request: dict) -> dict:
+        """The reply to a request of `as_request`.
+
+        Raises:
+            LabError: what the backend raised, or that the process ended on the way.
+        """
+        process = self._running()
+        try:
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise LabError(
+                f"the simulator's process {_ending(process.wait())}: use fewer qubits or fewer shots"
+            )
+        reply = json.loads(line)
+        if "error" in reply:
+            raise LabError(reply["error"])
+        return reply
+
+    def stop(self) -> None:
+        """Ended at once, whatever it is doing."""
+        if self._process is not None and self._owner == os.getpid():
+            self._process.kill()
+            self._process.wait()
+
+    def _running(self) -> subprocess.Popen:
+        # The pipes of a process inherited through fork belong to the parent.
+        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+            self._process, self._owner = _started(), os.getpid()
+            atexit.register(self.stop)
+        return self._process
+
+
+def as_request(record: dict) -> dict:
+    """The request that a job's row of the store describes."""
+    names = ("backend", "options", "observables", "shots", "seed")
+    return {name: record[name] for name in names} | {"circuit": base64.b64encode(record["circuit"]).decode()}
+
+
+def _started() -> subprocess.Popen:
+    # -P and this path: it imports what this program imports, and not what lies in the current folder.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-P", "-m", "qml.job_process"]
+    pipe = subprocess.PIPE
+    # A group of its own: Ctrl-C reaches this program, which then decides; the child would only be found dead.
+    return subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, text=True, encoding="utf-8", env=environment, process_group=0
+    )
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name
+    return f"was ended by {name}" + (" (too little memory, as a rule)" if name == "SIGKILL" else "")
+
+
+def _serve() -> None:
+    """Answer requests until the pipe closes."""
+    _die_with_parent()
+    # Whatever a library prints goes to standard error: standard output carries the replies.
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        try:
+            reply = _answer(json.loads(line))
+        except LabError as error:
+            reply = {"error": str(error)}
+        except Exception as error:
+            reply = {"error": one_line(error)}
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+
+def _answer(request: dict) -> dict:
+    from qiskit import qpy
+
+    from circuits.observables import parse
+    from qml.backends.base import resolve
+
+    options = dict(request["options"])
+    options["noise"] = _noise_model(options.get("noise"))
+    circuit = qpy.load(io.BytesIO(base64.b64decode(request["circuit"])))[0]
+    texts = request["observables"]
+    operators = None if texts is None else [parse(text) for text in texts]
+    return perform(
+        resolve(request["backend"], **options), circuit, operators, request["shots"], request["seed"]
+    )
+
+
+def _noise_model(noise: float | dict | None) -> Any:
+    if isinstance(noise, dict):
+        from qiskit_aer.noise import NoiseModel
+
+        return NoiseModel.from_dict(noise)
+    if noise is not None:
+        from qml.noise import depolarizing
+
+        return depolarizing(noise)
+    return None
+
+
+def one_line(error: BaseException) -> str:
+    """An error that was not foreseen, as one line."""
+    if isinstance(error, MemoryError):
+        return "the simulator ran out of memory: use fewer qubits or fewer shots"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,114 @@
+"""Jobs on the screen: tables for people, one JSON document for programs (qml/schemas/submit.json)."""
+
+import json
+from importlib import resources
+from typing import Any
+
+LONGEST_TABLE = 32  # outcomes; the rest is one line
+LONGEST_LABEL = 60
+_SHOWN = (
+    *("id", "state", "created", "finished", "name", "n_qubits", "backend", "options", "shots", "seed"),
+    *("observables", "error"),
+)
+
+
+def schema() -> str:
+    """The JSON Schema of what `as_json` returns."""
+    return resources.files("qml").joinpath("schemas/submit.json").read_text(encoding="utf-8")
+
+
+def as_json(records: list[dict]) -> str:
+    """One JSON document of job records; a record that has a result shows it."""
+    jobs = [{key: record[key] for key in _SHOWN} | (record.get("result") or {}) for record in records]
+    return json.dumps({"jobs": jobs}, indent=2)
+
+
+def print_job(record: dict) -> None:
+    """A job as a title line and a table: its counts, or its expectation values; without result, why."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(soft_wrap=True)
+    console.print(Text(_title(record), style="bold"))
+    result = record["result"]
+    if result is None:
+        console.print(Text(record["error"] or f"{record['state']}, no result yet"))
+    elif "counts" in result:
+        console.print(_counts_table(result["counts"]))
+    else:
+        console.print(_values_table(record["observables"], result))
+
+
+def print_list(records: list[dict]) -> None:
+    """A table of jobs, a line each, in the order given."""
+    from rich.console import Console
+
+    table = _table("id", "created (UTC)", "state", "backend", ">qubits", ">shots", "circuit")
+    for column in table.columns[:-1]:
+        column.no_wrap = True
+    for record in records:
+        created = record["created"][:16].replace("T", " ")
+        wanted = "counts" if record["observables"] is None else ", ".join(record["observables"])
+        shots = "exact" if record["shots"] is None else f"{record['shots']:,}"
+        what = f"{_short(record['name'], 24)}: {_short(wanted, 24)}"
+        table.add_row(
+            *_texts(
+                record["id"], created, record["state"], record["backend"], record["n_qubits"], shots, what
+            )
+        )
+    Console().print(table if records else "no jobs yet: submit one with `qml submit FILE`")
+
+
+def _title(record: dict) -> str:
+    options = [
+        f"{key} {value if isinstance(value, str | float | int) else 'model'}"
+        for key, value in record["options"].items()
+    ]
+    shots = "exact" if record["shots"] is None else f"{record['shots']:,} shots"
+    qubits = f"{record['n_qubits']} qubit{'s' * (record['n_qubits'] > 1)}"
+    parts = [f"job {record['id']}", record["name"], " ".join([record["backend"], *options]), qubits, shots]
+    return ", ".join([*parts, f"seed {record['seed']}"])
+
+
+def _counts_table(counts: dict[str, int]) -> Any:
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    total = sum(counts.values())
+    table = _table("outcome", ">count", ">fraction")
+    for outcome, count in ranked[:LONGEST_TABLE]:
+        table.add_row(*_texts(outcome, f"{count:,}", f"{count / total:.4f}"))
+    if rest := ranked[LONGEST_TABLE:]:
+        count = sum(number for _, number in rest)
+        table.add_row(*_texts(f"{len(rest):,} more outcomes", f"{count:,}", f"{count / total:.4f}"))
+    return table
+
+
+def _values_table(observables: list[str], result: dict) -> Any:
+    table = _table("observable", ">expectation", ">standard error")
+    for label, value, error in zip(observables, result["values"], result["standard_errors"], strict=True):
+        shown = "unknown (one shot)" if error is None else "0" if error == 0 else f"{error:.2g}"
+        table.add_row(*_texts(_short(label, LONGEST_LABEL), f"{value:+.6f}", shown))
+    return table
+
+
+def _table(*headings: str) -> Any:
+    """An empty table; a heading that begins with ">" is right-aligned."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in headings:
+        table.add_column(
+            heading.lstrip(">"), justify="right" if heading[0] == ">" else "left", overflow="fold"
+        )
+    return table
+
+
+def _texts(*values: object) -> list[Any]:
+    """Cells whose square brackets are text, not rich's markup."""
+    from rich.text import Text
+
+    return [Text(str(value)) for value in values]
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
