@@ -250,4 +250,3 @@ def _observable(measurement, qubit_of: Mapping) -> SparsePauliOp:
         letters = "".join(word.values())
         terms.append((letters, [qubit_of[w] for w in word], complex(coefficient)))
     return SparsePauliOp.from_sparse_list(terms, len(qubit_of))
-

@@ -185,9 +185,7 @@ def split_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[in
         if item.operation.name == "barrier":
             continue
         if measured.intersection(item.qubits) or isinstance(item.operation, ControlFlowOp):
-            raise Unsupported(
-                f"{item.operation.name!r} acts after a measurement: only backend 'aer' samples such a circuit"
-            )
+            raise Unsupported(f"{item.operation.name!r} acts after a measurement: only backend 'aer' samples such a circuit")
         if item.operation.name == "measure":
             measured.update(item.qubits)
             read[circuit.find_bit(item.clbits[0]).index] = circuit.find_bit(item.qubits[0]).index

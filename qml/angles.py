@@ -124,4 +124,3 @@ def _compile(expressions: Expressions) -> Callable | None:
     if not expressions.formulas:
         return None
     return sympy.lambdify(expressions.symbols, list(expressions.formulas), modules="torch", cse=True)
-

@@ -202,9 +202,7 @@ class _TracedSecond(torch.autograd.Function):
         fold = _Fold(info.batch_size, in_dims[0], in_dims[1], inputs, weights)
         rows = fold.rows(cotangents, in_dims[2]), fold.rows(v_inputs, in_dims[3])
         along = fold.weight_rows(v_weights, in_dims[4])
-        of_inputs, of_weights, of_cotangents = _TracedSecond.apply(
-            fold.inputs, fold.weights, *rows, along, seed, handle
-        )
+        of_inputs, of_weights, of_cotangents = _TracedSecond.apply(fold.inputs, fold.weights, *rows, along, seed, handle)
         return (fold.out(of_inputs), fold.of_weights(of_weights), fold.out(of_cotangents)), (0, 0, 0)
 
 

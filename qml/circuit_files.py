@@ -25,9 +25,7 @@ MOST_BYTES = 256 << 20
 MOST_BITS = 10_000  # a register beyond this is a slip or damage; Qiskit would allocate whatever the file says
 OLDEST_QPY = 13
 _QPY_MAGIC = b"QISKIT"
-_WANTED = (
-    "give an OpenQASM 2 or 3 file (it begins with 'OPENQASM 2.0;' or 'OPENQASM 3.0;') or a Qiskit QPY file"
-)
+_WANTED = "give an OpenQASM 2 or 3 file (it begins with 'OPENQASM 2.0;' or 'OPENQASM 3.0;') or a Qiskit QPY file"
 
 
 def load(path: str | os.PathLike, parameters: bool = False) -> list["QuantumCircuit"]:
@@ -100,9 +98,7 @@ def _read(path: str | os.PathLike, name: str) -> bytes:
     except FileNotFoundError:
         raise LabError(f"{name} does not exist: {_WANTED}") from None
     except (OSError, ValueError) as error:
-        raise LabError(
-            f"{name} cannot be read ({getattr(error, 'strerror', None) or error}): {_WANTED}"
-        ) from None
+        raise LabError(f"{name} cannot be read ({getattr(error, 'strerror', None) or error}): {_WANTED}") from None
     if len(data) > MOST_BYTES:
         raise TooLarge(f"{name} is larger than {MOST_BYTES >> 20} MiB: split it into files of fewer circuits")
     if not data.strip():
@@ -183,9 +179,7 @@ def _check_qpy_header(data: bytes, name: str) -> None:
         for place in starts:
             _check_bits(sum(struct.unpack_from("!HcHII", data, place)[-2:]), name)
     except (struct.error, OverflowError):
-        raise LabError(
-            f"{name} is not sound QPY: it is truncated (write it again with qiskit.qpy.dump)"
-        ) from None
+        raise LabError(f"{name} is not sound QPY: it is truncated (write it again with qiskit.qpy.dump)") from None
 
 
 def _check_bits(n_bits: int, name: str) -> None:

@@ -16,7 +16,9 @@ def run(app: Callable[..., object]) -> None:
     try:
         code = app(standalone_mode=False)
     except typer.BadParameter.__mro__[2] as error:  # Typer's usage errors, each with its own exit code
-        error.show()
+        if message := error.format_message().rstrip("."):  # empty where the help was shown instead
+            where = f" (see `{error.ctx.command_path} --help`)" if getattr(error, "ctx", None) else ""
+            _say(message + where)
         code = error.exit_code
     except typer.Abort:
         code = INTERRUPTED

@@ -48,9 +48,7 @@ class Database:
         self._lock = threading.RLock()
         _check_place(path)
         with self._guarded():
-            self._connection = sqlite3.connect(
-                path, timeout=busy_seconds, isolation_level=None, check_same_thread=False
-            )
+            self._connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(schema)
         except BaseException:
@@ -130,15 +128,11 @@ def _check_place(path: Path) -> None:
         found = path.stat() if path.exists() else None
     except OSError as error:
         reason = error.strerror or error
-        raise StoreError(
-            f"the store {path} cannot be made ({reason}): give a writable place with --store"
-        ) from error
+        raise StoreError(f"the store {path} cannot be made ({reason}): give a writable place with --store") from error
     if found is None:
         return
     if stat.S_ISDIR(found.st_mode):
-        raise StoreError(
-            f"the store {path} is a folder: give a file, such as --store {path / 'store.sqlite'}"
-        )
+        raise StoreError(f"the store {path} is a folder: give a file, such as --store {path / 'store.sqlite'}")
     if not stat.S_ISREG(found.st_mode):
         raise StoreError(f"the store {path} is not a regular file: give another with --store")
     # Root may write anywhere, but a file without any write bit was protected on purpose.

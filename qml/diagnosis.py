@@ -142,9 +142,7 @@ def _tried(name: str, attempt: Callable[[], str]) -> Check:
         return Check(name, True, attempt())
     except Exception as error:  # whatever a broken installation raises is the finding
         reason = " ".join(str(error).split()) or "no reason given"
-        return Check(
-            name, False, reason if isinstance(error, LabError) else f"{type(error).__name__}: {reason}"
-        )
+        return Check(name, False, reason if isinstance(error, LabError) else f"{type(error).__name__}: {reason}")
 
 
 def _backends() -> list[Check]:
@@ -178,9 +176,7 @@ def _torch_cuda() -> Check:
     if torch.version.cuda is None:
         return Check("GPU, torch", None, "this torch is built for the CPU")
     if not torch.cuda.is_available():
-        return Check(
-            "GPU, torch", None, f"built for CUDA {torch.version.cuda}, which finds no GPU or no driver"
-        )
+        return Check("GPU, torch", None, f"built for CUDA {torch.version.cuda}, which finds no GPU or no driver")
 
     def run() -> str:
         total = float((torch.ones(3, device="cuda") * 2).sum())
@@ -216,11 +212,7 @@ def _in_process(code: str) -> str:
 
 def _aer_wheels(versions: dict[str, str | None]) -> Check:
     both = versions["qiskit-aer"] and versions["qiskit-aer-gpu"]
-    says = (
-        "qiskit-aer and qiskit-aer-gpu are both installed, and write the same files"
-        if both
-        else "one at most"
-    )
+    says = "qiskit-aer and qiskit-aer-gpu are both installed, and write the same files" if both else "one at most"
     return Check("Aer wheels", not both, says)
 
 
@@ -229,9 +221,7 @@ def _clashes() -> list[Check]:
     if not found:
         return [Check("import names", True, f"no other distribution brings {', '.join(CLASHING)}")]
     return [
-        Check(
-            "import names", False, f"the distribution {name!r} imports under our name: pip uninstall {name}"
-        )
+        Check("import names", False, f"the distribution {name!r} imports under our name: pip uninstall {name}")
         for name in found
     ]
 

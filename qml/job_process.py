@@ -55,9 +55,7 @@ class SimulatorProcess:
         except BrokenPipeError:
             line = ""
         if not line:
-            raise LabError(
-                f"the simulator's process {_ending(process.wait())}: use fewer qubits or fewer shots"
-            )
+            raise LabError(f"the simulator's process {_ending(process.wait())}: use fewer qubits or fewer shots")
         reply = json.loads(line)
         if "error" in reply:
             raise LabError(reply["error"])
@@ -89,9 +87,7 @@ def _started() -> subprocess.Popen:
     command = [sys.executable, "-P", "-m", "qml.job_process"]
     pipe = subprocess.PIPE
     # A group of its own: Ctrl-C reaches this program, which then decides; the child would only be found dead.
-    return subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, text=True, encoding="utf-8", env=environment, process_group=0
-    )
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, encoding="utf-8", env=environment, process_group=0)
 
 
 def _ending(code: int) -> str:
@@ -129,9 +125,7 @@ def _answer(request: dict) -> dict:
     circuit = qpy.load(io.BytesIO(base64.b64decode(request["circuit"])))[0]
     texts = request["observables"]
     operators = None if texts is None else [parse(text) for text in texts]
-    return perform(
-        resolve(request["backend"], **options), circuit, operators, request["shots"], request["seed"]
-    )
+    return perform(resolve(request["backend"], **options), circuit, operators, request["shots"], request["seed"])
 
 
 def _noise_model(noise: float | dict | None) -> Any:

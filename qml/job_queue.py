@@ -42,9 +42,7 @@ class Result:
         """The result that is stored and printed so; a standard error of None is unknown."""
         if "counts" in plain:
             return cls(counts=plain["counts"])
-        return cls(
-            values=np.array(plain["values"]), standard_errors=np.array(plain["standard_errors"], float)
-        )
+        return cls(values=np.array(plain["values"]), standard_errors=np.array(plain["standard_errors"], float))
 
 
 @dataclass(eq=False)
@@ -109,9 +107,7 @@ class Task:
                 return False
             if outcome is not None:
                 _live.pop(self.job_id, None)
-                deliver = (
-                    self.future.set_exception if isinstance(outcome, LabError) else self.future.set_result
-                )
+                deliver = self.future.set_exception if isinstance(outcome, LabError) else self.future.set_result
                 deliver(outcome)
             return True
 

@@ -51,18 +51,13 @@ def print_list(records: list[dict]) -> None:
         wanted = "counts" if record["observables"] is None else ", ".join(record["observables"])
         shots = "exact" if record["shots"] is None else f"{record['shots']:,}"
         what = f"{_short(record['name'], 24)}: {_short(wanted, 24)}"
-        table.add_row(
-            *_texts(
-                record["id"], created, record["state"], record["backend"], record["n_qubits"], shots, what
-            )
-        )
+        table.add_row(*_texts(record["id"], created, record["state"], record["backend"], record["n_qubits"], shots, what))
     Console().print(table if records else "no jobs yet: submit one with `qml submit FILE`")
 
 
 def _title(record: dict) -> str:
     options = [
-        f"{key} {value if isinstance(value, str | float | int) else 'model'}"
-        for key, value in record["options"].items()
+        f"{key} {value if isinstance(value, str | float | int) else 'model'}" for key, value in record["options"].items()
     ]
     shots = "exact" if record["shots"] is None else f"{record['shots']:,} shots"
     qubits = f"{record['n_qubits']} qubit{'s' * (record['n_qubits'] > 1)}"
@@ -97,9 +92,7 @@ def _table(*headings: str) -> Any:
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in headings:
-        table.add_column(
-            heading.lstrip(">"), justify="right" if heading[0] == ">" else "left", overflow="fold"
-        )
+        table.add_column(heading.lstrip(">"), justify="right" if heading[0] == ">" else "left", overflow="fold")
     return table
 
 

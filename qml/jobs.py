@@ -92,9 +92,7 @@ class Job:
         record = self.record()
         if record["state"] in IN_FLIGHT:
             owner = record["owner"]
-            raise LabError(
-                f"job {self.id} runs in process {owner['pid']} on {owner['host']}: cancel it there"
-            )
+            raise LabError(f"job {self.id} runs in process {owner['pid']} on {owner['host']}: cancel it there")
         return False
 
 
@@ -172,9 +170,7 @@ def _judged(record: dict) -> dict:
 
 def _check_request(shots: int | None, seed: int | None, observables: Any) -> None:
     if shots is None and observables is None:
-        raise LabError(
-            "shots=None means exact expectation values: give observables, or a number of shots for counts"
-        )
+        raise LabError("shots=None means exact expectation values: give observables, or a number of shots for counts")
     if shots is not None:
         check_shots(shots)
     whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
@@ -223,9 +219,7 @@ def _measured(circuit: QuantumCircuit) -> QuantumCircuit:
     if any(instruction.clbits for instruction in circuit.data):
         return circuit.measure_all(inplace=False)
     # Classical bits that nothing was measured into would only pad every outcome with zeros.
-    bare = QuantumCircuit(
-        circuit.qubits, *circuit.qregs, name=circuit.name, global_phase=circuit.global_phase
-    )
+    bare = QuantumCircuit(circuit.qubits, *circuit.qregs, name=circuit.name, global_phase=circuit.global_phase)
     for instruction in circuit.data:
         bare.append(instruction)
     bare.measure_all()
@@ -250,9 +244,7 @@ def _measures(circuit: QuantumCircuit) -> bool:
     return False
 
 
-def _new_record(
-    circuit: QuantumCircuit, operators: list[SparsePauliOp] | None, shots: int | None, seed: int
-) -> dict:
+def _new_record(circuit: QuantumCircuit, operators: list[SparsePauliOp] | None, shots: int | None, seed: int) -> dict:
     packed = io.BytesIO()
     qpy.dump(circuit, packed)
     return {
@@ -285,9 +277,7 @@ def _described(options: dict, noise: Any) -> dict:
 
 
 def _lost(job_id: str) -> str:
-    return (
-        f"job {job_id} was lost, the process that ran it ended before it was done: submit its circuit again"
-    )
+    return f"job {job_id} was lost, the process that ran it ended before it was done: submit its circuit again"
 
 
 def _cancelled(job_id: str) -> str:

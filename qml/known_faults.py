@@ -5,28 +5,18 @@ FAULTS = {
         "with both wheels installed the GPU is not found: pip uninstall qiskit-aer qiskit-aer-gpu, then "
         "install one of hybrid-qml-lab[aer] and hybrid-qml-lab[aer-gpu]"
     ),
-    "qiskit-aer#2336": (
-        "qiskit-aer-gpu before 0.17 cannot be imported with Qiskit 2: pip install -U qiskit-aer-gpu"
-    ),
+    "qiskit-aer#2336": ("qiskit-aer-gpu before 0.17 cannot be imported with Qiskit 2: pip install -U qiskit-aer-gpu"),
     "qiskit-aer#2374": (
         "there is no Aer wheel for CUDA 13: the one installed needs its own CUDA 12 libraries beside torch's"
     ),
-    "qiskit-aer#2144": (
-        "cuStateVec is silently not used: times measured with it are those of Aer's own kernels"
-    ),
-    "qiskit-aer#2244": (
-        "bound parameters with batched shots are wrong on several GPUs: set CUDA_VISIBLE_DEVICES to one"
-    ),
-    "qiskit-aer#2460": (
-        "blocking over several GPUs can return a state of the wrong norm: set CUDA_VISIBLE_DEVICES to one"
-    ),
+    "qiskit-aer#2144": ("cuStateVec is silently not used: times measured with it are those of Aer's own kernels"),
+    "qiskit-aer#2244": ("bound parameters with batched shots are wrong on several GPUs: set CUDA_VISIBLE_DEVICES to one"),
+    "qiskit-aer#2460": ("blocking over several GPUs can return a state of the wrong norm: set CUDA_VISIBLE_DEVICES to one"),
     "qiskit-aer#2438": (
         "Aer's EstimatorV2 takes time quadratic in the rows of parameters and must not be forked: the lab's "
         "backend does not use it; start processes of your own with spawn"
     ),
-    "pennylane-lightning#987": (
-        "lightning.qubit ignores seeds: the lab draws shots from its exact probabilities"
-    ),
+    "pennylane-lightning#987": ("lightning.qubit ignores seeds: the lab draws shots from its exact probabilities"),
 }
 
 

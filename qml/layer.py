@@ -178,13 +178,10 @@ class QuantumLayer(torch.nn.Module):
 
     def _checked_inputs(self, inputs: torch.Tensor | None, weights: torch.Tensor) -> torch.Tensor:
         if not isinstance(inputs, torch.Tensor):
-            raise LabError(
-                f"inputs must be a torch tensor of shape (..., {self.n_inputs}), got {type(inputs).__name__}"
-            )
+            raise LabError(f"inputs must be a torch tensor of shape (..., {self.n_inputs}), got {type(inputs).__name__}")
         if inputs.dim() == 0 or inputs.shape[-1] != self.n_inputs:
             raise LabError(
-                f"the circuit has {self.n_inputs} inputs: expected a shape (..., {self.n_inputs}), "
-                f"got {tuple(inputs.shape)}"
+                f"the circuit has {self.n_inputs} inputs: expected a shape (..., {self.n_inputs}), got {tuple(inputs.shape)}"
             )
         if torch.is_autocast_enabled(inputs.device.type) and inputs.dtype in (torch.float16, torch.bfloat16):
             inputs = inputs.to(weights.dtype)

@@ -202,9 +202,7 @@ def _encode(value: object, place: str) -> str:
     try:
         return json.dumps(value, default=_plain, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise LabError(
-            f"{place}: cannot be stored exactly ({error}): use finite numbers, text or None"
-        ) from error
+        raise LabError(f"{place}: cannot be stored exactly ({error}): use finite numbers, text or None") from error
 
 
 def _refuse_hidden(case: dict, row: dict, place: str) -> None:

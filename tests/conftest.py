@@ -125,10 +125,11 @@ def catalogue() -> dict[str, Case]:
     return {case.name: case for case in CASES}
 
 
+LETTERS = {"I": np.eye(2), "X": np.array([[0, 1], [1, 0]]), "Y": np.array([[0, -1j], [1j, 0]]), "Z": np.diag([1, -1])}
+
+
 class Oracle:
     """Dense matrices, built gate by gate with Kronecker products and matrix exponentials: slow and obviously right."""
-
-    letters = {"I": np.eye(2), "X": np.array([[0, 1], [1, 0]]), "Y": np.array([[0, -1j], [1j, 0]]), "Z": np.diag([1, -1])}
 
     def value_of_circuit(self, circuit: QuantumCircuit, operator) -> float:
         """<O> of a bound circuit by Qiskit's own state vector: nothing of ours is in between."""
@@ -146,7 +147,7 @@ class Oracle:
         return self.on(program.n_qubits, factors)
 
     def generator(self, program, gate: Rotation) -> np.ndarray:
-        string = self.on(program.n_qubits, {q: self.letters[a] for q, a in zip(gate.qubits, gate.pauli)})
+        string = self.on(program.n_qubits, {q: LETTERS[a] for q, a in zip(gate.qubits, gate.pauli)})
         return self.projector(program, gate) @ string
 
     def matrix(self, program, gate, angles) -> np.ndarray:

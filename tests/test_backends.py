@@ -104,7 +104,7 @@ def test_unknown_backends_and_options_are_refused_with_what_is_right():
         resolve("native", device="GPU")
     with pytest.raises(UnknownName, match="did you mean 'GPU'"):
         resolve("aer", device="GPUs")
-    with pytest.raises(LabError, match="lightning.qubit"):
+    with pytest.raises(LabError, match=r"lightning\.qubit"):
         resolve("pennylane", device="lightening.qubit")
     with pytest.raises(LabError, match="PennyLane device"):
         resolve(object())

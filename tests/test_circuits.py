@@ -8,7 +8,15 @@ from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, partial_tr
 from circuits import ansatze, encodings, initializers, observables
 from circuits.errors import LabError, UnknownName
 
-ANSATZE = ("hardware_efficient", "separable", "strongly_entangling", "brickwork", "random_pauli", "hva_tfim", "identity_blocks")
+ANSATZE = (
+    "hardware_efficient",
+    "separable",
+    "strongly_entangling",
+    "brickwork",
+    "random_pauli",
+    "hva_tfim",
+    "identity_blocks",
+)
 ENCODINGS = ("angle", "iqp", "amplitude", "reuploading")
 
 
@@ -35,7 +43,9 @@ def test_every_encoding_calls_its_inputs_x(name):
     assert sum(parameter.vector.name == "x" for parameter in circuit.parameters) == sizes.get(name, 3)
 
 
-@pytest.mark.parametrize("family, wrong, right", [(ansatze, "hardware_eficient", "hardware_efficient"), (encodings, "angel", "angle")])
+@pytest.mark.parametrize(
+    "family, wrong, right", [(ansatze, "hardware_eficient", "hardware_efficient"), (encodings, "angel", "angle")]
+)
 def test_a_misspelt_name_is_answered_with_the_nearest(family, wrong, right):
     with pytest.raises(UnknownName, match=f"did you mean '{right}'"):
         family.by_name(wrong)

@@ -116,9 +116,7 @@ def test_a_machine_without_a_gpu_is_said_to_have_none():
         ("pennylane-lightning#987", {"pennylane-lightning": "0.45.0"}, False, None),
     ],
 )
-def test_a_known_fault_is_named_where_it_applies_and_not_elsewhere(
-    number, versions, gpu, custatevec, monkeypatch
-):
+def test_a_known_fault_is_named_where_it_applies_and_not_elsewhere(number, versions, gpu, custatevec, monkeypatch):
     monkeypatch.setattr("qml.known_faults._cuda_of_torch", lambda: 13)
     monkeypatch.setattr("qml.known_faults._n_gpus", lambda: 2)
     assert applying(SOUND | versions, gpu, custatevec)[number] == FAULTS[number]
@@ -173,9 +171,7 @@ def test_backends_are_listed_from_their_files_with_what_they_can_do(command):
 
 def test_a_backend_that_is_missing_says_what_to_install(command, monkeypatch):
     find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "qiskit_aer" else find(name, *rest)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "qiskit_aer" else find(name, *rest))
     rows = {row["name"]: row for row in json.loads(command("backends", "--json")[1])["backends"]}
     assert rows["aer"]["installed"] is False
     assert "pip install 'hybrid-qml-lab[aer]'" in rows["aer"]["install"]

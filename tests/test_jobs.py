@@ -158,9 +158,7 @@ def test_a_circuits_own_measurements_decide_what_is_counted(store):
     circuit.x(2)
     circuit.measure(2, 1)
     for backend in BACKENDS:
-        assert qml.submit(circuit, backend=backend, shots=7, store=store).result().counts == {"10": 7}, (
-            backend
-        )
+        assert qml.submit(circuit, backend=backend, shots=7, store=store).result().counts == {"10": 7}, backend
 
 
 def test_final_measurements_do_not_change_expectation_values(bell, store):

@@ -30,9 +30,7 @@ def filled(path):
         for case_id in ("b", "a"):
             rows = [{"value": number / 7, "text": "x" * 200} for number in range(40)]
             store.add_rows("plateau", case_id, {"n_qubits": ord(case_id)}, rows, PROVENANCE)
-        store.add_job(
-            {"id": "f00", "created": "2026", "state": "queued", "backend": "native", "circuit": b"\0Q"}
-        )
+        store.add_job({"id": "f00", "created": "2026", "state": "queued", "backend": "native", "circuit": b"\0Q"})
     return path
 
 

@@ -80,8 +80,7 @@ def bell(tmp_path):
     """A file with two entangled qubits, measured."""
     path = tmp_path / "bell.qasm"
     path.write_text(
-        'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\ncreg c[2];\n'
-        "h q[0];\ncx q[0], q[1];\nmeasure q -> c;\n"
+        'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\ncreg c[2];\nh q[0];\ncx q[0], q[1];\nmeasure q -> c;\n'
     )
     return path
 
@@ -309,9 +308,7 @@ def test_show_prints_again_what_submit_printed(command, bell, store):
 
 
 def test_the_same_seed_prints_the_same_counts(command, bell):
-    first, second = (
-        json.loads(command("submit", bell, "--seed", 9, "--json")[1])["jobs"][0]["counts"] for _ in range(2)
-    )
+    first, second = (json.loads(command("submit", bell, "--seed", 9, "--json")[1])["jobs"][0]["counts"] for _ in range(2))
     assert first == second
 
 

@@ -105,9 +105,7 @@ def from_z(circuit: QuantumCircuit, gate: Rotation) -> None:
             circuit.s(qubit)
 
 
-def append_multiplexed(
-    circuit: QuantumCircuit, gate: Rotation, angles: np.ndarray, batch_qubits: Sequence[int]
-) -> None:
+def append_multiplexed(circuit: QuantumCircuit, gate: Rotation, angles: np.ndarray, batch_qubits: Sequence[int]) -> None:
     """exp(-i angles[b] Z..Z / 2) under its controls where the batch register reads b: between `to_z` and `from_z`."""
     signs = parity_signs(len(gate.qubits))
     phases = np.ones((len(angles), 1 << len(gate.controls), len(signs)), complex)

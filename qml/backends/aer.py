@@ -12,6 +12,7 @@ from circuits.paulis import PauliSums
 from circuits.program import Rotation
 from qml.backends.base import Backend, Compiled, Slots, check_memory, check_shots
 
+MOST_CHECKED = 28  # qubits Aer's own target allows on any machine of today
 MOST_ROWS = 4096  # angle rows per run
 MOST_QUBITS = 22  # of a run with a batch register: larger batches are cut
 # Below this many qubits Aer's threads wait for each other longer than they work, above all on a busy machine.
@@ -223,9 +224,13 @@ class AerBackend(Backend):
     def counts(self, circuit: QuantumCircuit, shots: int, seed: int | None = None) -> dict[str, int]:
         """As every backend's, and also for measurements in the middle, resets and classical control."""
         check_shots(shots)
+        n_qubits = circuit.num_qubits
+        if n_qubits > MOST_CHECKED:  # Aer may pick a method that holds no state vector; its own limit comes first
+            check_memory(16 << n_qubits, f"simulating {n_qubits} qubits on Aer")
         simulator = self._simulator()
         ready = transpile(circuit, simulator, optimization_level=0)
-        options = {} if seed is None else {"seed_simulator": seed % 2**31}
+        drawn = np.random.SeedSequence(seed).generate_state(1)[0] >> 1
+        options = {"seed_simulator": int(drawn)}
         counts = _completed(simulator.run(ready, shots=shots, **options).result()).get_counts(0)
         return {str(key): int(number) for key, number in counts.items()}
 

@@ -25,6 +25,7 @@ from circuits.observables import as_list
 from circuits.program import Program, lower
 
 FAMILY = "qml.backends"
+BYTES_A_SHOT = 32  # of an outcome, its uniform number, and copies of both
 MOST_QUBITS = 62  # basis states are 64-bit integers
 
 
@@ -56,9 +57,7 @@ class Compiled(ABC):
         backend, program, observables, slots: what it was made of.
     """
 
-    def __init__(
-        self, backend: "Backend", program: Program, observables: Sequence[SparsePauliOp], slots: Slots
-    ):
+    def __init__(self, backend: "Backend", program: Program, observables: Sequence[SparsePauliOp], slots: Slots):
         self.backend, self.program, self.observables, self.slots = backend, program, list(observables), slots
 
     @abstractmethod
@@ -103,9 +102,7 @@ class Backend(ABC):
     summary: ClassVar[str]
 
     @abstractmethod
-    def compile(
-        self, program: Program, observables: Sequence[SparsePauliOp], slots: Slots | None = None
-    ) -> Compiled:
+    def compile(self, program: Program, observables: Sequence[SparsePauliOp], slots: Slots | None = None) -> Compiled:
         """The program, ready to run. Without `slots` every slot is a weight."""
 
     def counts(self, circuit: QuantumCircuit, shots: int, seed: int | None = None) -> dict[str, int]:
@@ -201,6 +198,7 @@ def _construct(cls: type[Backend], options: dict[str, Any]) -> Backend:
             raise Unsupported(
                 f"backend {cls.name!r} has no option {name!r}: "
                 + (f"it takes {', '.join(known)}" if known else "it takes none")
+                + ("; noise needs backend 'aer'" if name == "noise" else "")
             )
     return cls(**options)
 
@@ -209,6 +207,7 @@ def check_shots(shots: Any) -> None:
     """Raise `LabError` unless shots is a whole number of at least one."""
     if isinstance(shots, bool) or not isinstance(shots, int | np.integer) or shots < 1:
         raise LabError(f"shots must be a whole number of at least 1 (or None for exact values), got {shots!r}")
+    check_memory(BYTES_A_SHOT * int(shots), f"sampling {shots:,} shots")
 
 
 def check_memory(n_bytes: int, what: str) -> None:
@@ -217,7 +216,7 @@ def check_memory(n_bytes: int, what: str) -> None:
     if n_bytes > free:
         raise TooLarge(
             f"{what} needs {_gigabytes(n_bytes)} of memory and {_gigabytes(free)} are free: "
-            "use fewer qubits, a smaller batch, or float32"
+            "use fewer of them, a smaller batch, or float32"
         )
 
 

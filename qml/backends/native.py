@@ -1,34 +1,51 @@
 """The lab's own batched state-vector engine: exact, adjoint gradients, shots; on the CPU's threads."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from qml.backends.base import Backend, Compiled, Slots, check_memory, random_generators
+from qml.native.fast import FastEngine
 from qml.native.plain import PlainEngine, n_threads
+
+MOST_FAST_QUBITS = 16  # above it a block of eight states is larger than any cache, and one state at a time is better
 
 
 class NativeCircuit(Compiled):
     """A program on the native engine."""
 
-    def __init__(self, backend, program, observables, slots):
-        super().__init__(backend, program, observables, slots)
-        self._engine = PlainEngine(program, observables)
+    @cached_property
+    def _fast(self) -> FastEngine:
+        return FastEngine(self.program, self.observables, self.slots.inputs, self.slots.weights)
+
+    @cached_property
+    def _plain(self) -> PlainEngine:
+        return PlainEngine(self.program, self.observables)
+
+    def _is_fast(self) -> bool:
+        return self.program.n_qubits <= MOST_FAST_QUBITS
 
     def _angles(self, inputs: np.ndarray, weights: np.ndarray, states: int) -> np.ndarray:
-        self._check_memory(weights.dtype, states, len(inputs))
+        """Every slot for every sample, once it is sure that the plain engine's states fit."""
+        lanes = min(len(inputs), n_threads()) or 1
+        what = f"simulating {self.program.n_qubits} qubits"
+        check_memory(states * lanes * 2 * weights.dtype.itemsize << self.program.n_qubits, what)
         return self.slots.join(inputs, weights)
 
-    def _check_memory(self, dtype: np.dtype, states: int, batch: int) -> None:
-        lanes = min(batch, n_threads()) or 1
-        what = f"simulating {self.program.n_qubits} qubits"
-        check_memory(states * lanes * 2 * dtype.itemsize << self.program.n_qubits, what)
-
     def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return self._engine.expectations(self._angles(inputs, weights, 1))
+        if self._is_fast():
+            return self._fast.expectations(inputs, weights)
+        return self._plain.expectations(self._angles(inputs, weights, 1))
+
+    def vjp(self, inputs, weights, cotangents, kept: Any = None):
+        if self._is_fast():
+            return self._fast.vjp(inputs, weights, cotangents)[1:]
+        _, gradients = self._plain.vjp(self._angles(inputs, weights, 2), cotangents)
+        return self.slots.split(gradients, shared=weights.ndim == 1)
 
     def probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        states = self._engine.states(self._angles(inputs, weights, 2 * len(inputs)))
+        states = self._plain.states(self._angles(inputs, weights, 2 * len(inputs)))
         return states.real**2 + states.imag**2
 
     def sample(self, inputs, weights, shots, seed) -> np.ndarray:
@@ -42,12 +59,8 @@ class NativeCircuit(Compiled):
                 points = generators[sample].random(shots) * cumulative[-1, lane]
                 drawn[sample] = np.searchsorted(cumulative[:, lane], points, side="right")
 
-        self._engine.run(angles, draw)
+        self._plain.run(angles, draw)
         return drawn
-
-    def vjp(self, inputs, weights, cotangents, kept: Any = None):
-        _, gradients = self._engine.vjp(self._angles(inputs, weights, 2), cotangents)
-        return self.slots.split(gradients, shared=weights.ndim == 1)
 
 
 class NativeBackend(Backend):
@@ -58,14 +71,9 @@ class NativeBackend(Backend):
     summary = "our own batched state-vector engine on the CPU"
 
     def compile(self, program, observables, slots=None) -> NativeCircuit:
-        _refuse_beyond_addresses(program.n_qubits)
+        if program.n_qubits > 40:  # no machine holds it, and masks of more than 62 bits are never made
+            check_memory(16 << program.n_qubits, f"simulating {program.n_qubits} qubits")
         return NativeCircuit(self, program, observables, slots or Slots((), tuple(range(len(program.slots)))))
-
-
-def _refuse_beyond_addresses(n_qubits: int) -> None:
-    """A state that no machine holds is refused before masks of more than 62 bits are made."""
-    if n_qubits > 40:
-        check_memory(16 << n_qubits, f"simulating {n_qubits} qubits")
 
 
 BACKEND = NativeBackend

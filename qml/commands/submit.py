@@ -17,29 +17,19 @@ def register(app: typer.Typer) -> None:
 
 
 def submit(
-    file: Annotated[
-        str | None, typer.Argument(help="OpenQASM 2 or 3, or QPY; - is standard input.", metavar="FILE")
-    ] = None,
+    file: Annotated[str | None, typer.Argument(help="OpenQASM 2 or 3, or QPY; - is standard input.", metavar="FILE")] = None,
     backend: Annotated[str, typer.Option(help="See `qml backends`.")] = "native",
-    device: Annotated[
-        str | None, typer.Option(help="GPU or CPU for aer; a device's name for pennylane.")
-    ] = None,
+    device: Annotated[str | None, typer.Option(help="GPU or CPU for aer; a device's name for pennylane.")] = None,
     shots: Annotated[int, typer.Option(help="Runs of the circuit (of each measurement basis).")] = 1024,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="With --observable: exact values, no shots.")
-    ] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="With --observable: exact values, no shots.")] = False,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same result.")] = None,
-    noise: Annotated[
-        float | None, typer.Option(help="Depolarizing probability after each gate (aer only).")
-    ] = None,
+    noise: Annotated[float | None, typer.Option(help="Depolarizing probability after each gate (aer only).")] = None,
     observable: Annotated[
         list[str] | None, typer.Option(help="Such as ZZI or '0.5*ZZI + XII', qubit 0 rightmost; repeatable.")
     ] = None,
     store: Annotated[str | None, typer.Option(help="The file that keeps jobs.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print that document's JSON Schema and stop.")
-    ] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print that document's JSON Schema and stop.")] = False,
 ) -> None:
     """Run a circuit on a simulator and print its counts, or expectation values with --observable."""
     from qml import job_report
@@ -52,9 +42,7 @@ def submit(
     if noise is not None and backend != "aer":
         raise Unsupported(f"--noise works on backend aer, got --backend {backend}: write --backend aer")
     if exact and not observable:
-        raise LabError(
-            "--exact gives expectation values, and no --observable was given: write --observable ZZ"
-        )
+        raise LabError("--exact gives expectation values, and no --observable was given: write --observable ZZ")
     records = _run(
         file, store, backend=backend, device=device, shots=None if exact else shots, seed=seed, noise=noise,
         observables=observable or None,
@@ -71,9 +59,7 @@ def _run(file: str, store: str | None, **request: object) -> list[dict]:
     submitted = jobs.submit(circuits[0] if len(circuits) == 1 else circuits, store=store, **request)
     submitted = submitted if isinstance(submitted, list) else [submitted]
     try:
-        with _spinner(
-            f"running {len(submitted)} circuit{'s' * (len(submitted) > 1)} on {request['backend']} ..."
-        ):
+        with _spinner(f"running {len(submitted)} circuit{'s' * (len(submitted) > 1)} on {request['backend']} ..."):
             return [_ended(job) for job in submitted]
     except KeyboardInterrupt:
         _leave(submitted)
@@ -84,9 +70,7 @@ def _leave(submitted: list) -> NoReturn:
     for job in submitted:
         job.cancel()
     ids = ", ".join(job.id for job in submitted)
-    print(
-        f"error: interrupted: job {ids} is cancelled, write the same command to run it again", file=sys.stderr
-    )
+    print(f"error: interrupted: job {ids} is cancelled, write the same command to run it again", file=sys.stderr)
     sys.stderr.flush()
     os._exit(INTERRUPTED)
 

@@ -20,7 +20,7 @@ WIDEST_BLOCK = 64
 
 
 @lru_cache(maxsize=1)
-def _threads() -> ThreadPoolExecutor:
+def threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads(), thread_name_prefix="qml-native")
 
 
@@ -32,7 +32,7 @@ def n_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-os.register_at_fork(after_in_child=_threads.cache_clear) if hasattr(os, "register_at_fork") else None
+os.register_at_fork(after_in_child=threads.cache_clear) if hasattr(os, "register_at_fork") else None
 
 
 class PlainEngine:
@@ -103,7 +103,7 @@ class PlainEngine:
 
         if len(blocks) <= 1 or n_threads() == 1:
             return [one(samples) for samples in blocks]
-        return list(_threads().map(one, blocks))
+        return list(threads().map(one, blocks))
 
     def _lanes(self, batch: int, dtype: np.dtype) -> int:
         state = 2 * dtype.itemsize << self.program.n_qubits

@@ -1,0 +1,189 @@
+"""An explicit SIMD type for Numba: 64 bytes of lanes as one value, with the handful of operations the kernels need.
+
+Loops over lanes written out cost the compiler's guesses; a value of this type is one AVX-512 register, two AVX registers
+or four NEON ones, as LLVM finds the machine. `vector_of(dtype)` has 8 lanes of float64 or 16 of float32.
+"""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, models, register_model
+
+WIDTH = 64  # bytes
+
+
+class Vector(types.Type):
+    """The Numba type of `lanes` floats in one register."""
+
+    def __init__(self, element: types.Float):
+        self.element, self.lanes = element, WIDTH * 8 // element.bitwidth
+        super().__init__(name=f"Vector({element}x{self.lanes})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, vector):
+        element = manager.lookup(vector.element).get_value_type()
+        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
+
+
+def lanes_of(dtype) -> int:
+    """How many lanes of a NumPy float type one vector has."""
+    return WIDTH // np.dtype(dtype).itemsize
+
+
+def _is_row(array) -> bool:
+    return isinstance(array, types.Array) and array.ndim == 1 and isinstance(array.dtype, types.Float)
+
+
+def _address(context, builder, array_type, array, index, vector):
+    data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), ir.PointerType(vector))
+
+
+@intrinsic
+def load(typingctx, array, index):
+    """The lanes that start at array[index]; the array is flat and the address 64-byte aligned."""
+    if not (_is_row(array) and isinstance(index, types.Integer)):
+        return None
+    vector = Vector(array.dtype)
+
+    def codegen(context, builder, signature, args):
+        kind = context.get_value_type(vector)
+        index = context.cast(builder, args[1], signature.args[1], types.intp)
+        value = builder.load(_address(context, builder, signature.args[0], args[0], index, kind), typ=kind)
+        value.align = WIDTH
+        return value
+
+    return vector(array, index), codegen
+
+
+@intrinsic
+def store(typingctx, array, index, value):
+    """Write the lanes to where `load` would read them."""
+    if not (_is_row(array) and isinstance(index, types.Integer) and isinstance(value, Vector)):
+        return None
+
+    def codegen(context, builder, signature, args):
+        kind = context.get_value_type(value)
+        index = context.cast(builder, args[1], signature.args[1], types.intp)
+        written = builder.store(args[2], _address(context, builder, signature.args[0], args[0], index, kind))
+        written.align = WIDTH
+        return context.get_dummy_value()
+
+    return types.void(array, index, value), codegen
+
+
+@intrinsic
+def broadcast(typingctx, number):
+    """Every lane the same number."""
+    if not isinstance(number, types.Float):
+        return None
+    vector = Vector(number)
+
+    def codegen(context, builder, signature, args):
+        kind = context.get_value_type(vector)
+        first = builder.insert_element(ir.Constant(kind, ir.Undefined), args[0], ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), [0] * vector.lanes)
+        return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
+
+    return vector(number), codegen
+
+
+def _binary(name: str, operation: str):
+    @intrinsic
+    def operate(typingctx, a, b):
+        if not (isinstance(a, Vector) and a == b):
+            return None
+
+        def codegen(context, builder, signature, args):
+            return getattr(builder, operation)(*args)
+
+        return a(a, b), codegen
+
+    operate.__doc__ = f"Lane by lane: {name}."
+    return operate
+
+
+add = _binary("a + b", "fadd")
+sub = _binary("a - b", "fsub")
+mul = _binary("a * b", "fmul")
+
+
+@intrinsic
+def fma(typingctx, a, b, c):
+    """Lane by lane a * b + c, rounded once."""
+    if not (isinstance(a, Vector) and a == b == c):
+        return None
+
+    def codegen(context, builder, signature, args):
+        kind = context.get_value_type(a)
+        suffix = f"v{a.lanes}f{a.element.bitwidth}"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.{suffix}")
+        return builder.call(function, args)
+
+    return a(a, b, c), codegen
+
+
+@intrinsic
+def negate(typingctx, a):
+    """Every lane with its sign changed."""
+    if not isinstance(a, Vector):
+        return None
+
+    def codegen(context, builder, signature, args):
+        return builder.fneg(args[0])
+
+    return a(a), codegen
+
+
+@intrinsic
+def total(typingctx, a):
+    """The sum of the lanes, added pairwise."""
+    if not isinstance(a, Vector):
+        return None
+
+    def codegen(context, builder, signature, args):
+        value, lanes = args[0], a.lanes
+        while lanes > 1:
+            lanes //= 2
+            low, high = (
+                ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(start, start + lanes))) for start in (0, lanes)
+            )
+            value = builder.fadd(builder.shuffle_vector(value, value, low), builder.shuffle_vector(value, value, high))
+        return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+    return a.element(a), codegen
+
+
+def aligned(size: int, dtype) -> np.ndarray:
+    """A flat uninitialised array whose first element is 64-byte aligned."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.empty(size * itemsize + WIDTH, np.uint8)
+    start = -raw.ctypes.data % WIDTH
+    return raw[start : start + size * itemsize].view(dtype)
+
+
+@lru_cache(maxsize=1)
+def _sources() -> str:
+    """A hash of every file of this folder, any of which a kernel may have been compiled from."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def jit(function):
+    """`function` compiled on first use and kept on disk until any file of this folder changes.
+
+    Numba alone looks at the file of the function it is given: edit a kernel that another file calls, and the caller would
+    go on with the old one.
+    """
+    dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)(function)
+    dispatcher._cache._cache_file._source_stamp = _sources()
+    return dispatcher

@@ -1,0 +1,115 @@
+"""The fast engine against the plain one, element by element and signed, on random circuits of every gate."""
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+from qiskit.circuit.library import UnitaryGate
+from qiskit.quantum_info import random_unitary
+
+from circuits.observables import as_list
+from circuits.program import lower
+from qml.backends.base import Slots
+from qml.native.fast import FastEngine
+from qml.native.plain import PlainEngine
+
+ONE = ("rx", "ry", "rz", "p", "r", "u")
+TWO = ("rxx", "ryy", "rzz", "rzx", "crx", "cry", "crz", "cp", "cu")
+FIXED = (("h", 1), ("x", 1), ("y", 1), ("z", 1), ("s", 1), ("sdg", 1), ("t", 1), ("sx", 1), ("cx", 2), ("cy", 2), ("cz", 2),
+         ("ch", 2), ("swap", 2), ("iswap", 2), ("ecr", 2), ("dcx", 2), ("ccx", 3), ("ccz", 3), ("cswap", 3))  # fmt: skip
+N_PARAMETERS = {"r": 2, "u": 3, "cu": 4}
+BORDERS = np.arange(-8, 9) * np.pi / 4
+
+
+def random_parametrised(n_qubits: int, rng) -> QuantumCircuit:
+    """A circuit that draws from every supported gate, each angle a parameter of its own."""
+    angles = iter(ParameterVector("t", 60))
+    circuit = QuantumCircuit(n_qubits)
+    for _ in range(12):
+        places = [int(q) for q in rng.permutation(n_qubits)]
+        kind = rng.integers(0, 10)
+        if kind < 4 or n_qubits == 1:
+            name = str(rng.choice(ONE))
+            getattr(circuit, name)(*[next(angles) for _ in range(N_PARAMETERS.get(name, 1))], places[0])
+        elif kind < 7:
+            name = str(rng.choice(TWO))
+            getattr(circuit, name)(*[next(angles) for _ in range(N_PARAMETERS.get(name, 1))], *places[:2])
+        elif kind < 9:
+            name, size = FIXED[rng.integers(len(FIXED))]
+            if size <= n_qubits:
+                getattr(circuit, name)(*places[:size])
+        else:
+            size = int(rng.integers(1, min(3, n_qubits) + 1))
+            circuit.append(UnitaryGate(random_unitary(2**size, seed=int(rng.integers(1 << 30)))), places[:size])
+    return circuit
+
+
+def drawn_angles(shape, rng) -> np.ndarray:
+    """From all four quadrants, every fifth one exactly on a border between octants."""
+    values = rng.uniform(-2 * np.pi, 2 * np.pi, shape)
+    return np.where(rng.random(shape) < 0.2, rng.choice(BORDERS, shape), values)
+
+
+def compare(circuit, observables, split, batch, per_sample, dtype, rng):
+    """The largest difference of values and of both gradients between the engines."""
+    program = lower(circuit)
+    n_slots = len(program.slots)
+    first = {s for s in range(n_slots) if split and rng.random() < 0.4} | set(program.amplitudes)
+    slots = Slots(tuple(sorted(first)), tuple(s for s in range(n_slots) if s not in first))
+    operators = as_list(observables, program.n_qubits)
+    inputs = drawn_angles((batch, len(slots.inputs)), rng).astype(dtype)
+    weights = drawn_angles(((batch,) if per_sample else ()) + (len(slots.weights),), rng).astype(dtype)
+    cotangents = rng.normal(size=(batch, len(operators))).astype(dtype)
+    fast = FastEngine(program, operators, slots.inputs, slots.weights).vjp(inputs, weights, cotangents)
+    wide = [array.astype(float) for array in (inputs, weights, cotangents)]
+    values, gradients = PlainEngine(program, operators).vjp(slots.join(*wide[:2]), wide[2])
+    plain = values, *slots.split(gradients, shared=not per_sample)
+    assert all(a.shape == b.shape and a.dtype == dtype for a, b in zip(fast, plain))
+    return max(np.abs(a - b).max(initial=0) / max(1, np.abs(b).max(initial=0)) for a, b in zip(fast, plain))
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_500_random_circuits_agree_with_the_plain_engine(part):
+    for seed in range(50 * part, 50 * part + 50):
+        print(f"seed {seed}")
+        rng = np.random.default_rng(seed)
+        n_qubits = int(rng.integers(1, 6))
+        circuit = random_parametrised(n_qubits, rng)
+        labels = ["".join(rng.choice(list("IXYZ"), n_qubits)) for _ in range(4)]
+        observables = [labels[0], f"0.7*{labels[1]} - 1.3*{labels[2]}", labels[3]]
+        dtype = (np.float64, np.float32)[seed % 2]
+        bound = {np.float64: 1e-12, np.float32: 2e-4}[dtype]
+        batch = int(rng.integers(1, 20))
+        assert compare(circuit, observables, seed % 3 > 0, batch, seed % 5 == 0, dtype, rng) < bound
+
+
+@pytest.mark.parametrize("per_sample", [False, True], ids=["shared_weights", "weights_per_sample"])
+@pytest.mark.parametrize("dtype, bound", [(np.float64, 1e-12), (np.float32, 1e-4)], ids=["float64", "float32"])
+def test_the_catalogue_agrees_with_the_plain_engine(case, per_sample, dtype, bound, rng):
+    for batch in (1, 7, 8, 9, 33):
+        assert compare(case.circuit, case.observables, True, batch, per_sample, dtype, rng) < bound
+
+
+def test_results_do_not_depend_on_the_number_of_threads(catalogue, monkeypatch, rng):
+    import qml.native.fast as fast
+
+    program = lower(catalogue["reuploading"].circuit)
+    operators = as_list(None, 3)
+    half = len(program.slots) // 2
+    engine = FastEngine(program, operators, range(half), range(half, 2 * half))
+    inputs, weights = rng.uniform(-3, 3, (200, half)), rng.uniform(-3, 3, half)
+    cotangents = rng.normal(size=(200, 3))
+    monkeypatch.setattr(fast, "WORTH_THREADS", 0)
+    runs = []
+    for count in (1, 2):
+        monkeypatch.setattr(fast, "n_threads", lambda count=count: count)
+        runs.append(engine.vjp(inputs, weights, cotangents))
+    for a, b in zip(*runs):
+        assert np.array_equal(a, b)
+
+
+def test_an_empty_batch_and_a_circuit_without_gates_are_fine():
+    engine = FastEngine(lower(QuantumCircuit(2)), as_list(["ZI", "XX"], 2), (), ())
+    values, d_inputs, d_weights = engine.vjp(np.zeros((3, 0)), np.zeros(0), np.ones((3, 2)))
+    assert values.tolist() == [[1, 0]] * 3 and d_inputs.shape == (3, 0) and d_weights.shape == (0,)
+    assert engine.expectations(np.zeros((0, 0)), np.zeros(0)).shape == (0, 2)
