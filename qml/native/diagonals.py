@@ -106,3 +106,32 @@ def sum_transform(values):
                 a, b = values[k], values[k + stride]
                 values[k], values[k + stride] = a + b, a - b
         stride *= 2
+
+
+@jit
+def fill_diagonals(real, imaginary, diagonals, signs, cos, sin):
+    """Every shared diagonal as real and imaginary parts by row, from the half angles of its phases.
+
+    Args:
+        real, imaginary: (n_diagonals, n_rows), written.
+        diagonals: (n, 3): number of the diagonal, read mask, angle row.
+    """
+    real[:] = 1
+    imaginary[:] = 0
+    for k in range(diagonals.shape[0]):
+        number, read, row = diagonals[k]
+        c, s = cos[row], -signs[k] * sin[row]
+        a, b = real[number, read], imaginary[number, read]
+        real[number, read], imaginary[number, read] = a * c - b * s, a * s + b * c
+    for number in range(real.shape[0]):
+        product_transform(real[number], imaginary[number])
+
+
+@jit
+def add_diagonal_gradients(moments, diagonals, signs, gradients):
+    """The derivative of each shared phase, all those of one diagonal from one transform of its moments, in place."""
+    for number in range(moments.shape[0]):
+        sum_transform(moments[number])
+    for k in range(diagonals.shape[0]):
+        number, read, row = diagonals[k]
+        gradients[row] = moments[number, read] * signs[k]

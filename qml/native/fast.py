@@ -10,7 +10,7 @@ from qiskit.quantum_info import SparsePauliOp
 from circuits.paulis import PauliSums
 from circuits.program import Program
 from qml.native import sweeps
-from qml.native.diagonals import product_transform, sum_transform
+from qml.native.diagonals import add_diagonal_gradients, fill_diagonals
 from qml.native.plain import n_threads, threads
 from qml.native.plan import Plan, plan
 from qml.native.simd import aligned, lanes_of
@@ -19,21 +19,38 @@ MOST_CHUNKS = 8  # units of work; fixed, so that sums do not depend on the numbe
 WORTH_THREADS = 2e5  # rows times passes below which waking a thread costs more than it does
 
 
+class _Division:
+    """A plan for one division of the slots into those that differ between samples and those that do not."""
+
+    def __init__(self, program: Program, sums: PauliSums, differs: np.ndarray):
+        self.plan: Plan = plan(program, sums, list(differs))
+        self.half = 0.5 * self.plan.coefficient
+        own = np.append(differs, False)[self.plan.slot]
+        self.own_rows = np.flatnonzero(own)
+        self.own_slots = self.plan.slot[self.own_rows]
+        self.own_half = self.half[self.own_rows, None]
+        # A slot on one row needs no sum over rows, which is the usual case.
+        self.one_row_each = len(np.unique(self.own_slots)) == len(self.own_slots)
+
+
 @dataclass
 class _Prepared:
-    """One run's angles as the kernels want them."""
+    """One run's angles as the kernels want them; flat tables of samples have rows of `width`."""
 
-    plan: Plan
-    width: int
+    division: _Division
     batch: int
+    width: int
     shared_cos: np.ndarray
     shared_sin: np.ndarray
-    own_rows: np.ndarray
     own_cos: np.ndarray
     own_sin: np.ndarray
     real: np.ndarray
     imaginary: np.ndarray
     amplitudes: np.ndarray
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.shared_cos.dtype
 
 
 class FastEngine:
@@ -44,27 +61,20 @@ class FastEngine:
     """
 
     def __init__(
-        self,
-        program: Program,
-        observables: Sequence[SparsePauliOp],
-        inputs: Sequence[int],
-        weights: Sequence[int],
+        self, program: Program, observables: Sequence[SparsePauliOp], inputs: Sequence[int], weights: Sequence[int]
     ):
         self.program, self.n_observables = program, len(observables)
         self._sums = PauliSums.of(observables, program.n_qubits)
         self._inputs, self._weights = np.array(inputs, np.int64), np.array(weights, np.int64)
-
-    def _plan(self, per_sample: bool) -> Plan:
-        return self._plan_per_sample if per_sample else self._plan_shared
+        self._n_slots = len(program.slots)
 
     @cached_property
-    def _plan_shared(self) -> Plan:
-        differs = np.isin(np.arange(len(self.program.slots)), self._inputs)
-        return plan(self.program, self._sums, list(differs))
+    def _shared(self) -> _Division:
+        return _Division(self.program, self._sums, np.isin(np.arange(self._n_slots), self._inputs))
 
     @cached_property
-    def _plan_per_sample(self) -> Plan:
-        return plan(self.program, self._sums, [True] * len(self.program.slots))
+    def _per_sample(self) -> _Division:
+        return _Division(self.program, self._sums, np.ones(self._n_slots, bool))
 
     def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(B, K) expectation values; weights (n,) or (B, n)."""
@@ -75,105 +85,91 @@ class FastEngine:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(B, K) values, and derivatives of sum_bk cotangents[b, k] <O_k>_b in the shapes of inputs and weights."""
         run = self._prepare(inputs, weights)
-        padded = aligned(self.n_observables * run.width, weights.dtype)
+        (padded,) = aligned(run.dtype, self.n_observables * run.width)
         padded[:] = 0
         padded.reshape(self.n_observables, run.width)[:, : run.batch] = cotangents.T
-        values, own, shared, moments, of_amplitudes = self._sweep(run, padded)
-        n_slots = len(self.program.slots)
-        of_slots = np.zeros((n_slots, run.batch), weights.dtype)
-        found = own.reshape(-1, run.width)[:, : run.batch]
-        np.add.at(of_slots, run.plan.slot[run.own_rows], found * run.plan.coefficient[run.own_rows, None])
-        if len(self.program.amplitudes):
-            start = of_amplitudes.reshape(-1, run.width)[:, : run.batch]
-            of_slots[list(self.program.amplitudes)] = start
+        values, own, shared, of_amplitudes = self._sweep(run, padded)
+        of_slots = self._by_slot(run, own, of_amplitudes)
         d_inputs = of_slots[self._inputs].T
         if weights.ndim == 2:
             return values, d_inputs, of_slots[self._weights].T
-        self._add_diagonals(run.plan, moments, shared)
-        summed = np.zeros(n_slots + 1)
-        np.add.at(summed, run.plan.slot, shared * run.plan.coefficient)
-        return values, d_inputs, summed[self._weights].astype(weights.dtype)
+        plan = run.division.plan
+        summed = np.bincount(plan.slot + 1, shared * plan.coefficient, self._n_slots + 1)
+        return values, d_inputs, summed[self._weights + 1].astype(run.dtype)
 
-    def _add_diagonals(self, plan: Plan, moments: np.ndarray, shared: np.ndarray) -> None:
-        """The derivatives of shared phases, all those of one diagonal from one transform of its moments."""
-        for number in range(plan.n_diagonals):
-            sum_transform(moments[number])
-        which, read, row = plan.diagonals.T
-        shared[row] = moments[which, read] * plan.diagonal_signs
+    def _by_slot(self, run: _Prepared, own: np.ndarray, of_amplitudes: np.ndarray) -> np.ndarray:
+        """(n_slots, B): derivatives by the slots that differ between samples, zero for the others."""
+        division = run.division
+        of_slots = np.zeros((self._n_slots, run.batch), run.dtype)
+        found = own.reshape(-1, run.width)[:, : run.batch] * (2 * division.own_half).astype(run.dtype)
+        if division.one_row_each:
+            of_slots[division.own_slots] = found
+        else:
+            np.add.at(of_slots, division.own_slots, found)
+        if self.program.amplitudes:
+            of_slots[list(self.program.amplitudes)] = of_amplitudes.reshape(-1, run.width)[:, : run.batch]
+        return of_slots
 
     def _prepare(self, inputs: np.ndarray, weights: np.ndarray) -> _Prepared:
         dtype, batch = weights.dtype, len(inputs)
-        plan = self._plan(weights.ndim == 2)
-        lanes = lanes_of(dtype)
+        division = self._per_sample if weights.ndim == 2 else self._shared
+        plan, lanes = division.plan, lanes_of(dtype)
         width = -(-batch // lanes) * lanes
-        by_slot = np.zeros((len(self.program.slots) + 1, batch))
+        by_slot = np.empty((self._n_slots + 1, batch))  # the last row is that of constants
         by_slot[-1] = 1
         by_slot[self._inputs] = inputs.T
         by_slot[self._weights] = weights.T if weights.ndim == 2 else weights[:, None]
-        own_rows = np.flatnonzero(self._differs(plan, weights.ndim == 2))
-        half = 0.5 * plan.coefficient
-        shared = half * (by_slot[plan.slot, 0] if batch else 0.0)
-        own = np.zeros((len(own_rows), width))
-        own[:, :batch] = half[own_rows, None] * by_slot[plan.slot[own_rows]]
-        amplitudes = aligned(width * len(self.program.amplitudes), dtype)
-        if len(amplitudes):
-            amplitudes[:] = 0
-            amplitudes.reshape(-1, width)[:, :batch] = by_slot[list(self.program.amplitudes)]
-        return _Prepared(
-            plan, width, batch,
-            np.cos(shared).astype(dtype), np.sin(shared).astype(dtype),
-            own_rows, _flat(np.cos(own), dtype), _flat(np.sin(own), dtype),
-            *self._diagonals(plan, shared, dtype), amplitudes,
-        )  # fmt: skip
+        shared = division.half * by_slot[plan.slot, 0] if batch else division.half
+        own = division.own_half * by_slot[division.own_slots]
+        amplitudes, own_cos, own_sin = aligned(dtype, width * len(self.program.amplitudes), *[own.shape[0] * width] * 2)
+        for table, rows in (
+            (own_cos, np.cos(own)),
+            (own_sin, np.sin(own)),
+            (amplitudes, by_slot[list(self.program.amplitudes)]),
+        ):
+            wide = table.reshape(len(rows), width)
+            wide[:, :batch], wide[:, batch:] = rows, 0
+        cos, sin = np.cos(shared), np.sin(shared)
+        real = np.empty((plan.n_diagonals, 1 << plan.n_qubits))
+        imaginary = np.empty_like(real)
+        fill_diagonals(real, imaginary, plan.diagonals, plan.diagonal_signs, cos, sin)
+        tables = [table.astype(dtype, copy=False) for table in (cos, sin, real, imaginary)]
+        return _Prepared(division, batch, width, *tables[:2], own_cos, own_sin, *tables[2:], amplitudes)
 
-    def _differs(self, plan: Plan, per_sample: bool) -> np.ndarray:
-        return (plan.slot >= 0) if per_sample else np.isin(plan.slot, self._inputs)
-
-    def _diagonals(self, plan: Plan, half: np.ndarray, dtype) -> tuple[np.ndarray, np.ndarray]:
-        real = np.ones((plan.n_diagonals, 1 << plan.n_qubits))
-        imaginary = np.zeros_like(real)
-        for (number, read, row), sign in zip(plan.diagonals, plan.diagonal_signs):
-            c, s = np.cos(half[row]), -sign * np.sin(half[row])
-            a, b = real[number, read], imaginary[number, read]
-            real[number, read], imaginary[number, read] = a * c - b * s, a * s + b * c
-        for number in range(plan.n_diagonals):
-            product_transform(real[number], imaginary[number])
-        return real.astype(dtype), imaginary.astype(dtype)
-
-    def _sweep(self, run: _Prepared, cotangents: np.ndarray) -> list[np.ndarray]:
-        plan, dtype = run.plan, run.shared_cos.dtype
-        lanes, n_rows = lanes_of(dtype), 1 << plan.n_qubits
-        values = aligned(self.n_observables * run.width, dtype)
-        backward = len(cotangents) > 0
-        own = aligned(len(run.own_rows) * run.width * backward, dtype)
-        of_amplitudes = aligned(len(run.amplitudes) * backward, dtype)
-        n_blocks = run.width // lanes
+    def _sweep(self, run: _Prepared, cotangents: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Values by sample, derivatives by own angle row and sample, by shared angle row, by amplitude and sample."""
+        plan, backward = run.division.plan, len(cotangents) > 0
+        n_blocks = run.width // lanes_of(run.dtype)
+        values, own, of_amplitudes = aligned(
+            run.dtype, self.n_observables * run.width, len(run.own_cos) * backward, len(run.amplitudes) * backward
+        )
         size = max(1, -(-n_blocks // MOST_CHUNKS))
         chunks = [(first, min(first + size, n_blocks)) for first in range(0, n_blocks, size)]
-        sums = [(np.zeros(len(plan.slot) * backward), np.zeros((plan.n_diagonals * backward, n_rows))) for _ in chunks]
-        coefficients = plan.term_coefficients.astype(dtype)
+        shared = np.zeros((len(chunks), len(plan.slot) * backward))
 
-        def work(chunk, total):
-            room = [aligned(count, dtype) for count in (
-                2 * n_rows * lanes, 2 * n_rows * lanes * backward, len(plan.slot) * lanes, len(plan.slot) * lanes,
-                len(plan.slot) * lanes * backward, self.n_observables * lanes)]  # fmt: skip
-            sweeps.sweep(
-                *chunk, n_rows, lanes, run.width, plan.passes, plan.bases, plan.phases, plan.terms, coefficients,
-                run.shared_cos, run.shared_sin, run.own_rows, run.own_cos, run.own_sin, run.real, run.imaginary,
-                run.amplitudes, cotangents, *room, values, own, *total, of_amplitudes,
-            )  # fmt: skip
+        def work(index: int) -> None:
+            moments = np.zeros((plan.n_diagonals * backward, 1 << plan.n_qubits))
+            results = values, own, shared[index], moments, of_amplitudes
+            self._run_chunk(run, chunks[index], cotangents, results)
+            if backward:
+                add_diagonal_gradients(moments, plan.diagonals, plan.diagonal_signs, shared[index])
 
-        if n_threads() > 1 and len(chunks) > 1 and n_blocks * n_rows * len(plan.passes) > WORTH_THREADS:
-            list(threads().map(work, chunks, sums))
+        if n_threads() > 1 and len(chunks) > 1 and (n_blocks << plan.n_qubits) * len(plan.passes) > WORTH_THREADS:
+            list(threads().map(work, range(len(chunks))))
         else:
-            for chunk, total in zip(chunks, sums):
-                work(chunk, total)
-        shared, moments = (np.sum([s[k] for s in sums], axis=0) for k in (0, 1)) if sums else (None, None)
-        values = values.reshape(self.n_observables, run.width)[:, : run.batch].T
-        return [np.ascontiguousarray(values), own, shared, moments, of_amplitudes]
+            for index in range(len(chunks)):
+                work(index)
+        by_sample = values.reshape(self.n_observables, run.width)[:, : run.batch].T
+        return np.ascontiguousarray(by_sample), own, shared.sum(axis=0), of_amplitudes
 
-
-def _flat(table: np.ndarray, dtype) -> np.ndarray:
-    out = aligned(table.size, dtype)
-    out[:] = table.ravel()
-    return out
+    def _run_chunk(self, run: _Prepared, chunk: tuple[int, int], cotangents: np.ndarray, results: tuple) -> None:
+        plan, backward = run.division.plan, len(cotangents) > 0
+        lanes, n_rows = lanes_of(run.dtype), 1 << plan.n_qubits
+        state, table = 2 * n_rows * lanes, len(plan.slot) * lanes
+        room = aligned(run.dtype, state, state * backward, table, table, table * backward, self.n_observables * lanes)
+        sweeps.sweep(
+            *chunk, n_rows, lanes, run.width, plan.passes, plan.bases, plan.phases,
+            plan.terms, plan.term_coefficients.astype(run.dtype, copy=False),
+            run.shared_cos, run.shared_sin, run.division.own_rows, run.own_cos, run.own_sin,
+            run.real, run.imaginary, run.amplitudes, cotangents, *room, *results,
+        )  # fmt: skip

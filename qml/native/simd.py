@@ -161,12 +161,16 @@ def total(typingctx, a):
     return a.element(a), codegen
 
 
-def aligned(size: int, dtype) -> np.ndarray:
-    """A flat uninitialised array whose first element is 64-byte aligned."""
+def aligned(dtype, *sizes: int) -> list[np.ndarray]:
+    """Flat uninitialised arrays of these sizes, whole vectors each, in one allocation whose start is 64-byte aligned."""
     itemsize = np.dtype(dtype).itemsize
-    raw = np.empty(size * itemsize + WIDTH, np.uint8)
-    start = -raw.ctypes.data % WIDTH
-    return raw[start : start + size * itemsize].view(dtype)
+    raw = np.empty(sum(sizes) + WIDTH // itemsize, dtype)
+    start = -raw.ctypes.data % WIDTH // itemsize
+    arrays = []
+    for size in sizes:
+        arrays.append(raw[start : start + size])
+        start += size
+    return arrays
 
 
 @lru_cache(maxsize=1)
