@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse
 import sympy
 from qiskit.circuit import Parameter, ParameterExpression
 
@@ -19,11 +20,11 @@ class Expressions:
     """Slots as functions of parameters: slots = matrix @ parameters + offset, then `formulas[k]` put in at `places[k]`.
 
     Attributes:
-        matrix: (n_slots, n_parameters); offset: (n_slots,).
+        matrix: (n_slots, n_parameters), sparse; offset: (n_slots,).
         symbols: one SymPy symbol per parameter, in order, for the formulas.
     """
 
-    matrix: np.ndarray
+    matrix: scipy.sparse.csr_array
     offset: np.ndarray
     places: tuple[int, ...]
     formulas: tuple[sympy.Expr, ...]
@@ -38,7 +39,8 @@ def analyse(slots: Sequence[ParameterExpression], parameters: Sequence[Parameter
     Cost: one symbolic derivative per slot and parameter in it.
     """
     column = {parameter: j for j, parameter in enumerate(parameters)}
-    matrix, offset = np.zeros((len(slots), len(parameters))), np.zeros(len(slots))
+    entries: list[tuple[int, int, float]] = []
+    offset = np.zeros(len(slots))
     places, formulas = [], []
     for row, slot in enumerate(slots):
         slopes = _slopes(slot)
@@ -49,10 +51,11 @@ def analyse(slots: Sequence[ParameterExpression], parameters: Sequence[Parameter
             places.append(row)
             formulas.append(_formula(slot, column))
         else:
-            for parameter, slope in slopes.items():
-                matrix[row, column[parameter]] = slope
-            offset[row] = _real(slot.bind({parameter: 0.0 for parameter in slopes}))
+            entries.extend((row, column[parameter], slope) for parameter, slope in slopes.items() if slope)
+            offset[row] = 0.0 if isinstance(slot, Parameter) else _real(slot.bind(dict.fromkeys(slopes, 0.0)))
     symbols = tuple(sympy.Symbol(f"p{j}", real=True) for j in range(len(parameters)))
+    rows, columns, slopes = zip(*entries) if entries else ((), (), ())
+    matrix = scipy.sparse.csr_array((slopes, (rows, columns)), shape=(len(slots), len(parameters)), dtype=float)
     return Expressions(matrix, offset, tuple(places), tuple(formulas), symbols)
 
 

@@ -59,11 +59,16 @@ class Angles(torch.nn.Module):
         self._expressions, self._amplitudes = expressions, list(amplitudes)
         self._rest = [j for j in range(len(expressions.offset)) if j not in self._amplitudes]
         self._restored = [int(j) for j in np.argsort([*self._amplitudes, *self._rest])]
-        matrix, offset = expressions.matrix, expressions.offset
-        self._is_identity = matrix.shape[0] == matrix.shape[1] and (matrix == np.eye(len(matrix))).all()
-        self._is_identity = bool(self._is_identity and not offset.any() and not expressions.places)
+        matrix, n_slots = expressions.matrix, len(expressions.offset)
         # Most slots hold one parameter or none: a gather then does what a matrix product would.
-        self._is_gather = bool((matrix != 0).sum(axis=1).max(initial=0) <= 1 and matrix.shape[1])
+        self._is_gather = bool(np.diff(matrix.indptr).max(initial=0) <= 1)
+        identity = matrix.shape[0] == matrix.shape[1] == matrix.nnz and self._is_gather
+        self._is_identity = bool(
+            identity
+            and (matrix.indices == np.arange(n_slots)).all()
+            and (matrix.data == 1).all()
+            and not expressions.offset.any()
+        )
         self._formulas = _compile(expressions)
         self._build(torch.get_default_dtype(), torch.device("cpu"))
 
@@ -81,10 +86,14 @@ class Angles(torch.nn.Module):
 
     def _build(self, dtype: torch.dtype, device: torch.device) -> None:
         matrix, places = self._expressions.matrix, list(self._expressions.places)
-        order = np.arange(len(matrix))
-        order[places] = len(matrix) + np.arange(len(places))
-        column = np.abs(matrix).argmax(axis=1) if matrix.shape[1] else np.zeros(len(matrix), int)
-        factors = matrix[np.arange(len(matrix)), column] if self._is_gather else matrix.T
+        order = np.arange(matrix.shape[0])
+        order[places] = len(order) + np.arange(len(places))
+        column, factors = np.zeros(len(order), int), np.zeros(len(order))
+        if self._is_gather:
+            filled = np.flatnonzero(np.diff(matrix.indptr))
+            column[filled], factors[filled] = matrix.indices, matrix.data
+        else:
+            factors = matrix.toarray().T
         for name, value, kind in (
             ("_offset", self._expressions.offset, dtype),
             ("_factors", np.ascontiguousarray(factors), dtype),

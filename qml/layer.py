@@ -159,7 +159,8 @@ class QuantumLayer(torch.nn.Module):
         weights = self._checked_weights(weights)
         if inputs is None:
             inputs = weights.new_zeros(len(weights) if weights.dim() == 2 else 1, 0)
-        elif weights.shape[-1] == 0:
+        elif weights.shape[-1] == 0 and weights.dtype != inputs.dtype:  # without weights the inputs say the precision
+            self._binding.to(inputs.dtype)
             weights = inputs.new_zeros(weights.shape)
         input_angles, weight_angles = self._binding(inputs, weights)
         return expectation(self._handle, self._seed(), input_angles, weight_angles)
@@ -236,10 +237,11 @@ def _flatten(given, circuit: QuantumCircuit, what: str) -> list[Parameter]:
     """Parameters from parameters, vectors and lists of them; whole vectors may have elements the circuit lacks."""
     items = [given] if isinstance(given, Parameter | ParameterVector) else list(given)
     flat: list[Parameter] = []
+    known = set(circuit.parameters)
     for item in items:
         if isinstance(item, ParameterVector):
             flat.extend(item)
-        elif isinstance(item, Parameter) and item in circuit.parameters:
+        elif isinstance(item, Parameter) and item in known:
             flat.append(item)
         else:
             raise LabError(f"{what} parameter {getattr(item, 'name', item)!r} is not in the circuit")
@@ -253,8 +255,13 @@ def _vector_name(parameter: Parameter) -> str:
 def _whole_vectors(circuit: QuantumCircuit) -> list[Parameter]:
     """The circuit's parameters in its order, with the elements of their vectors that no gate uses."""
     found: dict[Parameter, None] = {}
+    seen: set[str] = set()
     for parameter in circuit.parameters:
-        found.update(dict.fromkeys(parameter.vector if isinstance(parameter, ParameterVectorElement) else [parameter]))
+        if not isinstance(parameter, ParameterVectorElement):
+            found[parameter] = None
+        elif parameter.vector.name not in seen:
+            seen.add(parameter.vector.name)
+            found.update(dict.fromkeys(parameter.vector))
     return list(found)
 
 

@@ -13,7 +13,6 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
-import qiskit_aer.library  # noqa: F401  (gives QuantumCircuit its save instructions)
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 

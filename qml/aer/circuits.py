@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import qiskit_aer.library  # noqa: F401  (gives QuantumCircuit its save instructions)
 from qiskit import QuantumCircuit
 from qiskit.circuit import Gate as QiskitGate
 from qiskit.circuit import ParameterExpression

@@ -54,7 +54,7 @@ class AerCircuit(Compiled):
             return self.forward(inputs, weights)[0]
         self.backend.refuse_noise("exact expectation values")
         self._pieces(1, weights.dtype)
-        circuit, parameters = self._parametric
+        circuit, parameters = self._parametric  # its module gives circuits their save instructions
         circuit = circuit.copy()
         for k, observable in enumerate(self.observables):
             circuit.save_expectation_value(observable, range(self.program.n_qubits), label=f"e{k}")

@@ -1,0 +1,165 @@
+"""The `studies` command: list the questions, run one, show what was found, write it all up on one page."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qml.cli import run as run_program
+
+app = typer.Typer(
+    name="studies",
+    help="Measure barren plateaus and gradients: one question a study, answered with an interval.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Name = Annotated[str, typer.Argument(help="A study's name, from `studies list`.")]
+StorePath = Annotated[Path | None, typer.Option("--store", help="The results store [default: QML_LAB_STORE].")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the figure and the rows as CSV.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+RESULTS = Path("results")
+
+
+@app.command("list")
+def list_studies(store: StorePath = None, as_json: AsJson = False) -> None:
+    """The studies there are, their questions, and how much of each is stored."""
+    from qml.store import Store
+    from studies.base import load, names
+
+    with Store(store) as results:
+        counts = {name: cases for name, cases, _ in results.studies()}
+    lines = [
+        {
+            "study": name,
+            "question": load(name).question,
+            "minutes": load(name).facts.get("Minutes", ""),
+            "stored cases": counts.get(name, 0),
+        }
+        for name in names()
+    ]
+    if as_json:
+        print(json.dumps(lines, indent=2))
+    else:
+        _print_table(lines)
+
+
+@app.command()
+def run(
+    name: Name,
+    quick: Annotated[bool, typer.Option("--quick", help="The small preset: a minute at most.")] = False,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes [default: one per usable core].")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to work on.")] = None,
+    store: StorePath = None,
+    out: Out = RESULTS,
+    as_json: AsJson = False,
+) -> None:
+    """Compute what is not stored yet, then print the table, the verdict and where the figure is."""
+    from qml.store import Store
+    from studies.base import load
+    from studies.execution import execute
+    from studies.outcome import record
+
+    study = load(name)
+    settings = study.settings(quick, assignments or ())
+    cases = study.module.cases(settings)
+    with Store(store) as results:
+        ids, computed = execute(study, cases, results, workers, cluster)
+        outcome = record(results, study, settings, ids)
+    _present(outcome, out, as_json, {"total": len(ids), "computed": computed})
+
+
+@app.command()
+def show(name: Name, store: StorePath = None, out: Out = RESULTS, as_json: AsJson = False) -> None:
+    """A finished run of a study, with its default settings if there is one; nothing is computed."""
+    from circuits.errors import LabError
+    from qml.store import Store
+    from studies.base import load
+    from studies.outcome import latest
+
+    study = load(name)
+    with Store(store) as results:
+        outcome = latest(results, study)
+        finished = len(results.case_ids(study.name))
+    if outcome is None:
+        state = f"{finished} cases are stored but no run is finished" if finished else "nothing is stored"
+        raise LabError(f"{state} of {study.name}: write `studies run {study.name}`, or --quick for a small one")
+    _present(outcome, out, as_json, {"total": finished, "computed": 0})
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")] = RESULTS / "report.html",
+    store: StorePath = None,
+) -> None:
+    """One self-contained HTML page of every study with a finished run."""
+    from circuits.errors import LabError
+    from qml.store import Store
+    from studies.base import load, names
+    from studies.outcome import latest
+    from studies.report import write
+
+    with Store(store) as results:
+        outcomes = [outcome for name in names() if (outcome := latest(results, load(name)))]
+    if not outcomes:
+        raise LabError("no study has a finished run yet: write `studies run NAME --quick`, names by `studies list`")
+    write(outcomes, out)
+    print(f"Report: {out} ({len(outcomes)} of {len(names())} studies)")
+
+
+def _present(outcome, out: Path, as_json: bool, cases: dict) -> None:
+    picture, rows = outcome.save(out)
+    if as_json:
+        found = {
+            "study": outcome.study.name,
+            "question": outcome.study.question,
+            "settings": outcome.settings,
+            "cases": cases,
+            "table": outcome.table,
+            "verdict": outcome.verdict,
+            "figure": str(picture),
+            "rows": str(rows),
+            "provenance": outcome.provenance,
+        }
+        print(json.dumps(found, indent=2))
+        return
+    _print(f"\n{outcome.study.question}\n")
+    _print_table(outcome.table)
+    _print(f"\nVerdict: {outcome.verdict}\n")
+    print(f"Figure: {picture}\nRows:   {rows}")
+
+
+def _console():
+    from rich.console import Console
+
+    # Into a pipe or a file nothing is folded to the width of a terminal that is not there.
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+
+
+def _print(text: str) -> None:
+    _console().print(text, markup=False, soft_wrap=not sys.stdout.isatty())
+
+
+def _print_table(lines: list[dict]) -> None:
+    from rich.table import Table
+
+    from studies.report import cell
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name, value in lines[0].items():
+        table.add_column(name, justify="left" if isinstance(value, str) else "right")
+    for line in lines:
+        table.add_row(*(cell(value) for value in line.values()))
+    _console().print(table)
+
+
+def main() -> None:
+    """Entry point of the `studies` console script."""
+    run_program(app)

@@ -1,0 +1,140 @@
+"""A finished run of a study: its rows, and the table, verdict and figure drawn from them alone.
+
+A run is recorded in the store under the study's name with "/runs" behind it, once all its cases are there:
+its settings, the version of its code, the ids of its cases. So it can be shown later, whatever the code has
+become.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from circuits.errors import LabError
+from qml.store import Store
+from studies import provenance
+from studies.base import Study, case_id
+from studies.drawing import STYLE
+from studies.sources import code_version
+
+RUNS = "/runs"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A study's finished run; nothing in it is computed anew except from its stored rows.
+
+    Attributes:
+        settings: as they were given to the run.
+        code: the version of the code that computed the rows.
+        rows: each with its case's settings and its "provenance".
+    """
+
+    study: Study
+    settings: dict
+    code: str
+    rows: list[dict]
+
+    @cached_property
+    def table(self) -> list[dict]:
+        """The lines that answer the question."""
+        return self.study.module.table(self.rows)
+
+    @cached_property
+    def verdict(self) -> str:
+        """The answer in words; it says so where the study's code has changed since."""
+        words = self.study.module.verdict(self.rows)
+        if self.code == code_version(self.study.name):
+            return words
+        return f"{words} (These rows were computed by version {self.code} of the code, not by today's.)"
+
+    @cached_property
+    def provenance(self) -> dict:
+        """Every provenance field, with its distinct values; seconds are added up."""
+        origins = [row["provenance"] for row in self.rows]
+        distinct = {key: sorted({str(origin[key]) for origin in origins}) for key in origins[0]}
+        seconds = sum({origin["case"]: origin["seconds"] for origin in origins}.values())
+        finished = distinct.pop("finished")
+        cases = len(distinct.pop("case"))
+        return {
+            **distinct,
+            "cases": [str(cases)],
+            "seconds": [f"{seconds:.1f}"],
+            "finished": [finished[0], finished[-1]],
+        }
+
+    def picture(self) -> bytes:
+        """The figure as PNG."""
+        import matplotlib
+
+        with matplotlib.rc_context(STYLE):
+            buffer = io.BytesIO()
+            # Without the library's version in it, the same rows give the same file.
+            self.study.module.figure(self.rows).savefig(buffer, format="png", metadata={"Software": None})
+        return buffer.getvalue()
+
+    def save(self, folder: Path) -> tuple[Path, Path]:
+        """The figure and the rows are in `folder` as NAME.png and NAME.csv; returns both paths."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise LabError(f"--out must name a folder, {folder} is a file") from None
+        picture, rows = folder / f"{self.study.name}.png", folder / f"{self.study.name}.csv"
+        _replace(rows, _as_csv(self.rows).encode())
+        _replace(picture, self.picture())
+        return picture, rows
+
+
+def record(store: Store, study: Study, settings, ids: Iterable[str]) -> Outcome:
+    """The run whose cases are all stored is recorded as finished, once; returns it."""
+    code, plain = code_version(study.name), _plain(settings)
+    run = {"settings": plain, "code": code}
+    origin = provenance.of_driver(study.name)
+    store.add_rows(study.name + RUNS, case_id(study.name + RUNS, plain, code), run, [{"case_ids": list(ids)}], origin)
+    return Outcome(study, plain, code, store.rows(study.name, list(ids)))
+
+
+def latest(store: Store, study: Study) -> Outcome | None:
+    """The finished run to show: of today's code, else older; with default settings, else the largest."""
+    runs = store.rows(study.name + RUNS)
+    if not runs:
+        return None
+    today, default = code_version(study.name), _plain(study.settings())
+
+    def rank(run: dict) -> tuple:
+        return run["code"] == today, run["settings"] == default, len(run["case_ids"])
+
+    best = max(runs, key=rank)
+    return Outcome(study, best["settings"], best["code"], store.rows(study.name, best["case_ids"]))
+
+
+def _plain(settings) -> dict:
+    """As they come back from the store: tuples are lists."""
+    return json.loads(json.dumps(dataclasses.asdict(settings)))
+
+
+def _as_csv(rows: list[dict]) -> str:
+    """One line for each row, provenance in columns of its own; lists are JSON."""
+    flat = [{**row, **row["provenance"]} for row in rows]
+    names = list(dict.fromkeys(name for row in flat for name in row if name != "provenance"))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_cell(row.get(name)) for name in names] for row in flat)
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Written whole or not at all, whenever the program is killed."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)

@@ -1,0 +1,48 @@
+"""All finished studies on one self-contained HTML page: question, verdict, figure, table, provenance."""
+
+import base64
+import os
+from pathlib import Path
+
+from studies.outcome import Outcome
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+def write(outcomes: list[Outcome], path: Path) -> None:
+    """The page is at `path`, whole or not at all; it needs no other file and no network."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(page(outcomes), "utf-8")
+    os.replace(partial, path)
+
+
+def page(outcomes: list[Outcome]) -> str:
+    """The HTML text of the page."""
+    from jinja2 import Environment, StrictUndefined
+
+    # Every value is escaped: settings may hold anything a user typed.
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["cell"] = cell
+    template = environment.from_string(TEMPLATE.read_text("utf-8"))
+    sections = [
+        {
+            "name": outcome.study.name,
+            "question": outcome.study.question,
+            "facts": outcome.study.facts,
+            "verdict": outcome.verdict,
+            "picture": base64.b64encode(outcome.picture()).decode(),
+            "table": outcome.table,
+            "settings": outcome.settings,
+            "provenance": outcome.provenance,
+        }
+        for outcome in outcomes
+    ]
+    return template.render(sections=sections)
+
+
+def cell(value: object) -> str:
+    """A value as a table shows it: three significant digits, and nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
