@@ -90,6 +90,8 @@ class Checkpoint:
         content = read(self.path, "checkpoint", self.REMEDY)
         self._compare(content)
         network.load_state_dict(content["network"])
+        for name, buffer in network.named_buffers():  # a layer's stream of shots is a buffer outside the state dict
+            buffer.copy_(content["buffers"][name])
         optimizer.load_state_dict(content["optimizer"])
         return content["history"]
 
@@ -101,6 +103,7 @@ class Checkpoint:
             "data": self.data,
             "history": [list(epoch) for epoch in history],
             "network": network.state_dict(),
+            "buffers": dict(network.named_buffers()),
             "optimizer": optimizer.state_dict(),
         }
         write(self.path, content)

@@ -3,6 +3,7 @@
 import math
 import numbers
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         max_epochs: passes over the training data.
         batch_size: samples per step.
         learning_rate: the first one; it falls to zero along half a cosine.
+        input_noise: standard deviation of the noise added to the training samples at every step, in units of each
+            feature's own; None: 0.05 sqrt(n_features), at most 0.4. It keeps many features from being learned by heart.
         random_state: seed of the first weights and of the order of the samples; with None every fit differs.
 
     Attributes:
@@ -58,9 +61,10 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         diff_method="best",
         shots=None,
         init="uniform",
-        max_epochs=40,
-        batch_size=32,
-        learning_rate=0.02,
+        max_epochs=60,
+        batch_size=64,
+        learning_rate=0.03,
+        input_noise=None,
         random_state=None,
     ):
         self.n_qubits = n_qubits
@@ -74,6 +78,7 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.input_noise = input_noise
         self.random_state = random_state
 
     def fit(self, X, y):
@@ -92,27 +97,33 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             LabError: the checkpoint is of other settings or other data.
         """
-        self._check_settings()
-        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
-        check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise LabError(f"y holds 1 class only, {self.classes_[0]!r}: a classifier needs two or more")
+        self._check_settings(checkpoint)
+        X, labels = self._validated(X, y)
+        mean, scale = _scaling(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.network_ = self._network(*_scaling(X), len(self.classes_), seed)
+        self.network_ = self._network(mean, scale, len(self.classes_), seed)
         self.history_, self.loss_curve_, self.n_iter_ = [], [], 0
         schedule = Schedule(self.max_epochs, self.batch_size, self.learning_rate, seed)
         kept = checkpoint and Checkpoint(checkpoint, self._settings(), fingerprint(X, labels))
-        for epoch in train(self.network_, torch.from_numpy(X), torch.from_numpy(labels), schedule, kept):
+        data = torch.tensor(X), torch.tensor(labels), torch.tensor(scale * self._noise())
+        for epoch in train(self.network_, *data, schedule, kept):
             self.history_.append(epoch)
             self.loss_curve_.append(epoch.loss)
             self.n_iter_ = epoch.number
             yield epoch
 
+    def _validated(self, X, y) -> tuple[np.ndarray, np.ndarray]:
+        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise LabError(f"y holds 1 class only, {self.classes_[0]!r}: a classifier needs two or more")
+        return X, labels
+
     def predict_proba(self, X) -> np.ndarray:
         """Probability of each class, shape (n_samples, n_classes), columns as in `classes_`."""
         check_is_fitted(self, "network_")
-        X = torch.from_numpy(validate_data(self, X, dtype=np.float64, reset=False))
+        X = torch.tensor(validate_data(self, X, dtype=np.float64, reset=False))
         self.network_.eval()
         with torch.no_grad():
             chunks = [self.network_(chunk).softmax(dim=-1).numpy() for chunk in X.split(_CHUNK)]
@@ -120,7 +131,8 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X) -> np.ndarray:
         """The most probable class of each sample, shape (n_samples,)."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     def save(self, path, **about) -> None:
         """Write a model file: settings, classes, tensors and `about` (numbers, text, lists, dicts); never code.
@@ -138,24 +150,31 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         layer = {name: getattr(self, name) for name in names}
         return networks.hybrid(mean, scale, n_classes, seed, layer)
 
+    def _noise(self) -> float:
+        return min(0.05 * math.sqrt(self.n_features_in_), 0.4) if self.input_noise is None else self.input_noise
+
     def _settings(self) -> dict:
-        settings = self.get_params(deep=False) | {"model": type(self).__name__}
-        for name, value in settings.items():
+        settings = {"model": type(self).__name__}
+        for name, value in self.get_params(deep=False).items():
             if not isinstance(value, str | numbers.Real | None):
-                raise LabError(
-                    f"{name} is {value!r}, which a file cannot name: write a name or a number instead"
-                    + (" (a whole number makes the run repeatable)" if name == "random_state" else "")
-                )
+                raise LabError(f"{name} is {value!r}, which a file cannot hold: pass its name or a number instead")
+            settings[name] = value.item() if isinstance(value, np.generic) else value
         return settings
 
-    def _check_settings(self) -> None:
+    def _check_settings(self, checkpoint) -> None:
         for name in ("n_qubits", "n_layers", "max_epochs", "batch_size"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
                 raise LabError(f"{name} must be a whole number of at least 1, got {value!r}")
-        rate = self.learning_rate
-        if not isinstance(rate, numbers.Real) or not 0 < rate < math.inf:
-            raise LabError(f"learning_rate must be a number above 0, got {rate!r}: 0.02 is the default")
+        if not _is_number(self.learning_rate) or not 0 < self.learning_rate <= 10:
+            raise LabError(f"learning_rate must be a number above 0 and at most 10, got {self.learning_rate!r}")
+        if self.input_noise is not None and not (_is_number(self.input_noise) and 0 <= self.input_noise <= 10):
+            raise LabError(f"input_noise must be None or a number from 0 to 10, got {self.input_noise!r}")
+        if checkpoint and not isinstance(self.random_state, numbers.Integral):
+            raise LabError(
+                f"a run with a checkpoint must be repeatable: random_state must be a whole number, "
+                f"got {self.random_state!r}"
+            )
 
 
 class ClassicalTwin(HybridClassifier):
@@ -174,8 +193,6 @@ def load(path) -> tuple[HybridClassifier, dict]:
     Raises:
         LabError: the file is missing, damaged or not a model.
     """
-    from pathlib import Path
-
     content = read(Path(path), "model", "write the path of a model that `qml train` wrote")
     settings = {name: value for name, value in content["settings"].items() if name != "model"}
     model = {"HybridClassifier": HybridClassifier, "ClassicalTwin": ClassicalTwin}[content["estimator"]](**settings)
@@ -184,6 +201,10 @@ def load(path) -> tuple[HybridClassifier, dict]:
     model.network_ = model._network(*empty, len(model.classes_), seed=0)
     model.network_.load_state_dict(content["network"])
     return model, content["about"]
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _scaling(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,30 +4,19 @@ Both are plain `nn.Module`s in float64 whose linear maps are drawn from a seed o
 generator, so building one changes nothing else in the program.
 """
 
-import hashlib
 import inspect
 import math
 
-import numpy as np
 import torch
 from torch import nn
 
 from circuits import ansatze, encodings
 from qml.layer import QuantumLayer
+from qml.seeds import seed_for
 
-TWIN_TOLERANCE = 0.05
-
-
-def seed_for(seed: int, *key: str | int) -> int:
-    """A 63-bit seed for what `key` names: independent of every other key, the same on every machine.
-
-    Args:
-        seed: the run's seed, a whole number of at least 0.
-        key: what is drawn, e.g. ("shuffle", 3).
-    """
-    digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
-    words = [int.from_bytes(digest[start : start + 4], "little") for start in range(0, 16, 4)]
-    return int(np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+CLIP = 3.0  # standard deviations: a pixel that is nearly always black would otherwise turn an angle many times round
+GAIN = 5.0  # expectation values of a random circuit are small; the readout learns slowly without it
+TOLERANCE = 0.05  # how far a twin's number of parameters may be from its original's
 
 
 def circuit_of(n_qubits: int, n_layers: int, encoding: str, ansatz: str):
@@ -51,7 +40,8 @@ class Dressed(nn.Module):
     Args:
         core: the module in the middle, (batch, n_inputs) -> (batch, n_outputs).
         n_inputs, n_outputs: its widths.
-        mean, scale: of each feature in the training data, shape (n_features,); they are kept as buffers.
+        mean, scale: of each feature in the training data, shape (n_features,); kept as buffers. Features further
+            than `CLIP` scales from the mean are moved to that distance.
         n_classes: number of logits.
         seed: of the two linear maps, drawn as PyTorch's `nn.Linear` draws them.
 
@@ -67,7 +57,8 @@ class Dressed(nn.Module):
         self.last = linear(n_outputs, n_classes, seed_for(seed, "last"))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.last(self.core(self.first((features - self.mean) / self.scale)))
+        scaled = ((features - self.mean) / self.scale).clamp(-CLIP, CLIP)
+        return self.last(GAIN * self.core(self.first(scaled)))
 
 
 def linear(n_inputs: int, n_outputs: int, seed: int, bias: bool = True) -> nn.Linear:
@@ -88,7 +79,7 @@ def hybrid(mean, scale, n_classes: int, seed: int, layer: dict) -> Dressed:
     """
     shape = {name: layer[name] for name in ("n_qubits", "n_layers", "encoding", "ansatz")}
     options = {name: value for name, value in layer.items() if name not in shape}
-    core = QuantumLayer(circuit_of(**shape), seed=seed_for(seed, "weights"), **options).double()
+    core = QuantumLayer(circuit_of(**shape), seed=seed_for(seed, "weights"), dtype=torch.float64, **options)
     return Dressed(core, core.n_inputs, core.n_outputs, mean, scale, n_classes, seed)
 
 
@@ -100,14 +91,15 @@ def classical_twin(network: Dressed, seed: int) -> Dressed:
     have no such pair; then the whole network deviates more, which `n_parameters` of both shows.
     """
     n_features, n_classes = network.first.in_features, network.last.out_features
-    k, m, bias = twin_shape(
-        n_parameters(network.core), network.first.out_features, network.last.in_features, n_features, n_classes
-    )
+    n_inputs, n_outputs = network.first.out_features, network.last.in_features
+    k, m, bias = twin_shape(n_parameters(network.core), n_inputs, n_outputs, n_features, n_classes)
     core = nn.Sequential(linear(k, m, seed_for(seed, "twin"), bias), nn.Tanh())
     return Dressed(core, k, m, network.mean, network.scale, n_classes, seed)
 
 
-def twin_shape(n_weights: int, n_inputs: int, n_outputs: int, n_features: int, n_classes: int) -> tuple[int, int, bool]:
+def twin_shape(
+    n_weights: int, n_inputs: int, n_outputs: int, n_features: int, n_classes: int
+) -> tuple[int, int, bool]:
     """(k, m, bias) of the dense layer that stands in for a core of `n_weights` parameters; see `classical_twin`."""
     around = (n_features + 1) * n_inputs + (n_outputs + 1) * n_classes
 
@@ -116,9 +108,10 @@ def twin_shape(n_weights: int, n_inputs: int, n_outputs: int, n_features: int, n
         total = (n_features + 1) * k + (k + bias) * m + (m + 1) * n_classes
         excess = abs(total / (around + n_weights) - 1)
         distance = abs(math.log(k / n_inputs)) + abs(math.log(m / n_outputs))
-        return max(excess, TWIN_TOLERANCE), distance, not bias, k
+        bottleneck = min(k, m) == 1 < min(n_inputs, n_outputs)  # one number cannot tell classes apart: no fair control
+        return bottleneck, max(excess, TOLERANCE), distance, not bias, k
 
-    low, high = math.ceil(n_weights * (1 - TWIN_TOLERANCE)), math.floor(n_weights * (1 + TWIN_TOLERANCE))
+    low, high = math.ceil(n_weights * (1 - TOLERANCE)), math.floor(n_weights * (1 + TOLERANCE))
     shapes = [
         (count // m - bias, m, bool(bias))
         for count in range(low, high + 1)

@@ -1,7 +1,8 @@
 """Training as a generator: each step of it is one epoch, so a caller shows progress or stops between any two.
 
 Adam on the cross-entropy, the learning rate falling to zero along half a cosine. The order of the samples in epoch k is
-drawn from (seed, "shuffle", k), so going on after a stop needs no state of a random generator.
+drawn from (seed, "shuffle", k) and the noise on them from (seed, "noise", k), so going on after a stop needs no state of
+a random generator.
 """
 
 import math
@@ -15,12 +16,12 @@ import torch
 
 from circuits.errors import LabError
 from qml.checkpoints import Checkpoint
-from qml.networks import seed_for
+from qml.seeds import seed_for
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train: epochs, samples per step, the first learning rate, and the seed of the order."""
+    """How long and how fast to train: epochs, samples per step, the first learning rate, the seed of order and noise."""
 
     max_epochs: int
     batch_size: int
@@ -41,6 +42,7 @@ def train(
     network: torch.nn.Module,
     features: torch.Tensor,
     labels: torch.Tensor,
+    noise: torch.Tensor,
     schedule: Schedule,
     checkpoint: Checkpoint | None = None,
 ) -> Iterator[Epoch]:
@@ -53,6 +55,7 @@ def train(
         network: (batch, n_features) -> (batch, n_classes) logits.
         features: shape (n_samples, n_features).
         labels: class indices, shape (n_samples,).
+        noise: standard deviation of the Gaussian noise that every step adds to each feature, shape (n_features,).
 
     Raises:
         LabError: the loss stopped being a finite number, or the checkpoint is another run's.
@@ -64,23 +67,26 @@ def train(
     yield from history
     for number in range(len(history) + 1, schedule.max_epochs + 1):
         started = time.perf_counter()
-        loss, accuracy = _one_epoch(network, optimizer, features, labels, schedule, number)
+        loss, accuracy = _one_epoch(network, optimizer, features, labels, noise, schedule, number)
         history.append(Epoch(number, loss, accuracy, time.perf_counter() - started))
         if checkpoint:
             checkpoint.save(network, optimizer, history)
         yield history[-1]
 
 
-def _one_epoch(network, optimizer, features, labels, schedule: Schedule, number: int) -> tuple[float, float]:
+def _one_epoch(network, optimizer, features, labels, noise, schedule: Schedule, number: int) -> tuple[float, float]:
     network.train()
     order = np.random.default_rng(seed_for(schedule.seed, "shuffle", number)).permutation(len(labels))
+    generator = np.random.default_rng(seed_for(schedule.seed, "noise", number))
     batches = torch.as_tensor(order).split(schedule.batch_size)
     loss = hits = 0.0
     for step, batch in enumerate(batches):
         progress = (number - 1 + step / len(batches)) / schedule.max_epochs
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate * (1 + math.cos(math.pi * progress)) / 2
-        batch_loss, batch_hits = _one_step(network, optimizer, features[batch], labels[batch])
+        drawn = torch.as_tensor(generator.standard_normal((len(batch), features.shape[1])))
+        samples = features[batch] + noise * drawn
+        batch_loss, batch_hits = _one_step(network, optimizer, samples, labels[batch])
         loss, hits = loss + batch_loss * len(batch), hits + batch_hits
     if not math.isfinite(loss):
         raise LabError(

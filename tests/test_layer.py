@@ -62,7 +62,7 @@ def test_a_circuit_without_inputs_takes_no_argument():
 
 
 def test_a_circuit_without_weights_takes_the_dtype_of_its_inputs():
-    layer = QuantumLayer(encodings.iqp(3))
+    layer = QuantumLayer(encodings.iqp(3, n_repeats=2))
     assert list(layer.parameters()) == []
     for dtype in (torch.float32, F64):
         x = torch.rand(2, 3, dtype=dtype, requires_grad=True)
