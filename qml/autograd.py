@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from qml.evaluation import Evaluation
 
 _EVALUATIONS: "weakref.WeakValueDictionary[int, Evaluation]" = weakref.WeakValueDictionary()
+NOTHING_DRAWN = np.random.SeedSequence(0)  # what exact methods are given
 _handles = iter(range(1, 2**62))
 
 
@@ -44,15 +45,21 @@ def _is_batched(tensor: torch.Tensor) -> bool:
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
-    return np.ascontiguousarray(tensor.detach().cpu().numpy())
+    tensor = tensor.detach()
+    array = (tensor if tensor.device.type == "cpu" else tensor.cpu()).numpy()
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
 def _tensors(like: torch.Tensor, *arrays: np.ndarray):
-    out = tuple(torch.from_numpy(np.ascontiguousarray(a)).to(like) for a in arrays)
+    out = tuple(torch.from_numpy(a if a.flags.c_contiguous else np.ascontiguousarray(a)) for a in arrays)
+    if like.device.type != "cpu":
+        out = tuple(tensor.to(like.device) for tensor in out)
     return out if len(out) > 1 else out[0]
 
 
-def _sequence(seed: torch.Tensor) -> np.random.SeedSequence:
+def _sequence(evaluation: Evaluation, seed: torch.Tensor) -> np.random.SeedSequence | None:
+    if not evaluation.is_random:
+        return NOTHING_DRAWN
     entropy, draw = (int(v) & (2**64 - 1) for v in seed.detach().cpu().reshape(2).tolist())
     return np.random.SeedSequence(entropy, spawn_key=(draw,))
 
@@ -64,7 +71,7 @@ class _Eager(torch.autograd.Function):
         ctx.evaluation, ctx.handle = evaluation, handle
         ctx.save_for_backward(inputs, weights, seed)
         keep = any(ctx.needs_input_grad)
-        values, ctx.kept = evaluation.forward(_array(inputs), _array(weights), _sequence(seed), keep)
+        values, ctx.kept = evaluation.forward(_array(inputs), _array(weights), _sequence(evaluation, seed), keep)
         return _tensors(weights, values)
 
     @staticmethod
@@ -73,9 +80,17 @@ class _Eager(torch.autograd.Function):
         if _is_batched(cotangents):
             needs = ctx.needs_input_grad[2], ctx.needs_input_grad[3]
             gradients = _TracedVjp.apply(inputs, weights, cotangents, seed, ctx.handle, *needs)
-        else:
+        elif torch.is_grad_enabled():  # create_graph: the gradient is to be differentiated again
             gradients = _EagerVjp.apply(ctx, inputs, weights, cotangents, seed)
+        else:
+            gradients = _vjp(ctx, inputs, weights, cotangents, seed)
         return None, None, *gradients
+
+
+def _vjp(ctx, inputs, weights, cotangents, seed):
+    arrays = [_array(t) for t in (inputs, weights, cotangents)]
+    needs = ctx.needs_input_grad[2], ctx.needs_input_grad[3]
+    return _tensors(weights, *ctx.evaluation.vjp(*arrays, _sequence(ctx.evaluation, seed), ctx.kept, needs))
 
 
 class _EagerVjp(torch.autograd.Function):
@@ -83,23 +98,20 @@ class _EagerVjp(torch.autograd.Function):
     def forward(ctx, outer, inputs, weights, cotangents, seed):
         ctx.evaluation = outer.evaluation
         ctx.save_for_backward(inputs, weights, cotangents, seed)
-        needs = outer.needs_input_grad[2], outer.needs_input_grad[3]
-        gradients = outer.evaluation.vjp(
-            _array(inputs), _array(weights), _array(cotangents), _sequence(seed), outer.kept, needs
-        )
-        return _tensors(weights, *gradients)
+        return _vjp(outer, inputs, weights, cotangents, seed)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, v_inputs, v_weights):
         inputs, weights, cotangents, seed = ctx.saved_tensors
         arrays = [_array(t) for t in (inputs, weights, cotangents, v_inputs, v_weights)]
-        return None, *_tensors(weights, *ctx.evaluation.second(*arrays, _sequence(seed))), None
+        return None, *_tensors(weights, *ctx.evaluation.second(*arrays, _sequence(ctx.evaluation, seed))), None
 
 
 @torch.library.custom_op("qml_lab::expectation", mutates_args=())
 def _op(inputs: torch.Tensor, weights: torch.Tensor, seed: torch.Tensor, handle: int) -> torch.Tensor:
-    values = _EVALUATIONS[handle].values(_array(inputs), _array(weights), _sequence(seed))
+    evaluation = _EVALUATIONS[handle]
+    values = evaluation.values(_array(inputs), _array(weights), _sequence(evaluation, seed))
     return _tensors(weights, values)
 
 
@@ -115,7 +127,8 @@ def _vjp_op(
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     arrays = [_array(t) for t in (inputs, weights, cotangents)]
     needs = needs_inputs, needs_weights
-    return _tensors(weights, *_EVALUATIONS[handle].vjp(*arrays, _sequence(seed), needs=needs))
+    evaluation = _EVALUATIONS[handle]
+    return _tensors(weights, *evaluation.vjp(*arrays, _sequence(evaluation, seed), needs=needs))
 
 
 @_vjp_op.register_fake
@@ -129,7 +142,8 @@ def _second_op(
     v_inputs: torch.Tensor, v_weights: torch.Tensor, seed: torch.Tensor, handle: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
     arrays = [_array(t) for t in (inputs, weights, cotangents, v_inputs, v_weights)]
-    return _tensors(weights, *_EVALUATIONS[handle].second(*arrays, _sequence(seed)))
+    evaluation = _EVALUATIONS[handle]
+    return _tensors(weights, *evaluation.second(*arrays, _sequence(evaluation, seed)))
 
 
 @_second_op.register_fake

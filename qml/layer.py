@@ -74,7 +74,7 @@ class QuantumLayer(torch.nn.Module):
         self._entropy = _entropy(seed)
         self._binding = Binding(self._program, self.input_parameters, self.weight_parameters)
         self._compile()
-        self.register_buffer("_draws", torch.zeros((), dtype=torch.int64), persistent=False)
+        self.register_buffer("_stream", torch.tensor([self._entropy, 0]), persistent=False)
         dtype = _checked_dtype(dtype or torch.get_default_dtype())
         for name in self._vectors:
             if hasattr(self, name):
@@ -134,7 +134,7 @@ class QuantumLayer(torch.nn.Module):
 
     def reset(self) -> None:
         """Start the stream of shots again, so that the same calls give the same estimates."""
-        self._draws.zero_()
+        self._stream[1] = 0
 
     def forward(self, inputs: torch.Tensor | None = None) -> torch.Tensor:
         """(..., n_outputs) from (..., n_inputs); a circuit without inputs takes none and gives (n_outputs,)."""
@@ -197,9 +197,11 @@ class QuantumLayer(torch.nn.Module):
         return inputs
 
     def _seed(self) -> torch.Tensor:
-        seed = torch.stack([torch.full_like(self._draws, self._entropy), self._draws])
+        """(2,): the stream's entropy and the number of this draw, as a tensor so that a compiled graph counts on."""
+        seed = self._stream
         if self._evaluation.is_random:
-            self._draws += 1
+            seed = seed.clone()
+            self._stream[1] += 1
         return seed
 
     def __repr__(self) -> str:

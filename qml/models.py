@@ -172,8 +172,7 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
             raise LabError(f"input_noise must be None or a number from 0 to 10, got {self.input_noise!r}")
         if checkpoint and not isinstance(self.random_state, numbers.Integral):
             raise LabError(
-                f"a run with a checkpoint must be repeatable: random_state must be a whole number, "
-                f"got {self.random_state!r}"
+                f"a run with a checkpoint must be repeatable: random_state must be a whole number, got {self.random_state!r}"
             )
 
 

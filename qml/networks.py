@@ -97,9 +97,7 @@ def classical_twin(network: Dressed, seed: int) -> Dressed:
     return Dressed(core, k, m, network.mean, network.scale, n_classes, seed)
 
 
-def twin_shape(
-    n_weights: int, n_inputs: int, n_outputs: int, n_features: int, n_classes: int
-) -> tuple[int, int, bool]:
+def twin_shape(n_weights: int, n_inputs: int, n_outputs: int, n_features: int, n_classes: int) -> tuple[int, int, bool]:
     """(k, m, bias) of the dense layer that stands in for a core of `n_weights` parameters; see `classical_twin`."""
     around = (n_features + 1) * n_inputs + (n_outputs + 1) * n_classes
 

@@ -23,8 +23,12 @@ class NativeCircuit(Compiled):
     def _plain(self) -> PlainEngine:
         return PlainEngine(self.program, self.observables)
 
-    def _is_fast(self) -> bool:
-        return self.program.n_qubits <= MOST_FAST_QUBITS
+    def _is_fast(self, weights: np.ndarray) -> bool:
+        if self.program.n_qubits > MOST_FAST_QUBITS:
+            return False
+        what = f"simulating {self.program.n_qubits} qubits and {len(self.program.gates)} gates"
+        check_memory(self._fast.n_bytes(weights.dtype, weights.ndim == 2), what)
+        return True
 
     def _angles(self, inputs: np.ndarray, weights: np.ndarray, states: int) -> np.ndarray:
         """Every slot for every sample, once it is sure that the plain engine's states fit."""
@@ -34,13 +38,19 @@ class NativeCircuit(Compiled):
         return self.slots.join(inputs, weights)
 
     def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        if self._is_fast():
+        if self._is_fast(weights):
             return self._fast.expectations(inputs, weights)
         return self._plain.expectations(self._angles(inputs, weights, 1))
 
+    def forward(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Any]:
+        if not self._is_fast(weights):
+            return self.expectations(inputs, weights), None
+        prepared = self._fast.prepare(inputs, weights)
+        return self._fast.values(prepared), prepared
+
     def vjp(self, inputs, weights, cotangents, kept: Any = None):
-        if self._is_fast():
-            return self._fast.vjp(inputs, weights, cotangents)[1:]
+        if self._is_fast(weights):
+            return self._fast.vjp(inputs, weights, cotangents, kept)[1:]
         _, gradients = self._plain.vjp(self._angles(inputs, weights, 2), cotangents)
         return self.slots.split(gradients, shared=weights.ndim == 1)
 

@@ -13,7 +13,7 @@ from qml.native import sweeps
 from qml.native.diagonals import add_diagonal_gradients, fill_diagonals
 from qml.native.plain import n_threads, threads
 from qml.native.plan import Plan, plan
-from qml.native.simd import aligned, lanes_of
+from qml.native.simd import WIDTH, aligned, lanes_of
 
 MOST_CHUNKS = 8  # units of work; fixed, so that sums do not depend on the number of threads
 WORTH_THREADS = 2e5  # rows times passes below which waking a thread costs more than it does
@@ -76,15 +76,30 @@ class FastEngine:
     def _per_sample(self) -> _Division:
         return _Division(self.program, self._sums, np.ones(self._n_slots, bool))
 
+    def n_bytes(self, dtype: np.dtype, per_sample: bool) -> int:
+        """Memory of a gradient besides its inputs and outputs: states, diagonals, and moments of every thread."""
+        n_rows, plan = 1 << self.program.n_qubits, (self._per_sample if per_sample else self._shared).plan
+        states = 4 * n_rows * WIDTH
+        diagonals = plan.n_diagonals * n_rows * 8
+        return n_threads() * (states + diagonals) + 4 * diagonals
+
     def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(B, K) expectation values; weights (n,) or (B, n)."""
-        return self._sweep(self._prepare(inputs, weights), np.zeros(0, weights.dtype))[0]
+        return self.values(self.prepare(inputs, weights))
+
+    def values(self, run: "_Prepared") -> np.ndarray:
+        """(B, K) expectation values at prepared angles."""
+        return self._sweep(run, np.zeros(0, run.dtype))[0]
 
     def vjp(
-        self, inputs: np.ndarray, weights: np.ndarray, cotangents: np.ndarray
+        self, inputs: np.ndarray, weights: np.ndarray, cotangents: np.ndarray, run: "_Prepared | None" = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(B, K) values, and derivatives of sum_bk cotangents[b, k] <O_k>_b in the shapes of inputs and weights."""
-        run = self._prepare(inputs, weights)
+        """(B, K) values, and derivatives of sum_bk cotangents[b, k] <O_k>_b in the shapes of inputs and weights.
+
+        Args:
+            run: these angles as `prepare` gave them, where that was done already.
+        """
+        run = run or self.prepare(inputs, weights)
         (padded,) = aligned(run.dtype, self.n_observables * run.width)
         padded[:] = 0
         padded.reshape(self.n_observables, run.width)[:, : run.batch] = cotangents.T
@@ -110,7 +125,8 @@ class FastEngine:
             of_slots[list(self.program.amplitudes)] = of_amplitudes.reshape(-1, run.width)[:, : run.batch]
         return of_slots
 
-    def _prepare(self, inputs: np.ndarray, weights: np.ndarray) -> _Prepared:
+    def prepare(self, inputs: np.ndarray, weights: np.ndarray) -> _Prepared:
+        """Cosines, sines and diagonals of one run."""
         dtype, batch = weights.dtype, len(inputs)
         division = self._per_sample if weights.ndim == 2 else self._shared
         plan, lanes = division.plan, lanes_of(dtype)
@@ -130,8 +146,7 @@ class FastEngine:
             wide = table.reshape(len(rows), width)
             wide[:, :batch], wide[:, batch:] = rows, 0
         cos, sin = np.cos(shared), np.sin(shared)
-        real = np.empty((plan.n_diagonals, 1 << plan.n_qubits))
-        imaginary = np.empty_like(real)
+        real, imaginary = np.empty((2, plan.n_diagonals, 1 << plan.n_qubits))
         fill_diagonals(real, imaginary, plan.diagonals, plan.diagonal_signs, cos, sin)
         tables = [table.astype(dtype, copy=False) for table in (cos, sin, real, imaginary)]
         return _Prepared(division, batch, width, *tables[:2], own_cos, own_sin, *tables[2:], amplitudes)
@@ -143,7 +158,8 @@ class FastEngine:
         values, own, of_amplitudes = aligned(
             run.dtype, self.n_observables * run.width, len(run.own_cos) * backward, len(run.amplitudes) * backward
         )
-        size = max(1, -(-n_blocks // MOST_CHUNKS))
+        is_small = (n_blocks << plan.n_qubits) * len(plan.passes) < WORTH_THREADS
+        size = max(1, n_blocks if is_small else -(-n_blocks // MOST_CHUNKS))
         chunks = [(first, min(first + size, n_blocks)) for first in range(0, n_blocks, size)]
         shared = np.zeros((len(chunks), len(plan.slot) * backward))
 
@@ -154,7 +170,7 @@ class FastEngine:
             if backward:
                 add_diagonal_gradients(moments, plan.diagonals, plan.diagonal_signs, shared[index])
 
-        if n_threads() > 1 and len(chunks) > 1 and (n_blocks << plan.n_qubits) * len(plan.passes) > WORTH_THREADS:
+        if len(chunks) > 1 and n_threads() > 1:
             list(threads().map(work, range(len(chunks))))
         else:
             for index in range(len(chunks)):

@@ -24,6 +24,7 @@ def threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads(), thread_name_prefix="qml-native")
 
 
+@lru_cache(maxsize=1)
 def n_threads() -> int:
     """Threads the engine uses: NUMBA_NUM_THREADS, else OMP_NUM_THREADS, else the cores this process may use."""
     for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):

@@ -52,6 +52,7 @@ class _Writer:
         self.n_qubits, self._differs = n_qubits, differs
         self.passes: list[list[int]] = []
         self.bases: list[np.ndarray] = []
+        self._places: dict[tuple, tuple[int, int]] = {}
         self.phases: list[tuple[int, int, int]] = []
         self.angles: list[Angle] = []
         self.diagonals: list[tuple[int, int, int]] = []
@@ -63,12 +64,15 @@ class _Writer:
         return len(self.angles) - 1
 
     def turns(self, group: list[Turn]) -> None:
-        bases = _bases(self.n_qubits, group)
-        first = sum(len(b) for b in self.bases)
-        row = [len(group), first, len(bases)] + [0] * (COLUMNS - FLIPS)
+        key = tuple((turn.flip, turn.read, turn.inverted) for turn in group)
+        if key not in self._places:  # layers that repeat their masks share one table
+            bases = _bases(self.n_qubits, group)
+            self._places[key] = sum(len(b) for b in self.bases), len(bases)
+            self.bases.append(bases)
+        first, count = self._places[key]
+        row = [len(group), first, count] + [0] * (COLUMNS - FLIPS)
         for j, turn in enumerate(group):
             row[FLIPS + j], row[ANGLES + j] = turn.flip, self.angle(turn.angle)
-        self.bases.append(bases)
         self.passes.append(row)
 
     def step_phases(self, phases: list[Phase]) -> None:

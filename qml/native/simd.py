@@ -165,7 +165,7 @@ def aligned(dtype, *sizes: int) -> list[np.ndarray]:
     """Flat uninitialised arrays of these sizes, whole vectors each, in one allocation whose start is 64-byte aligned."""
     itemsize = np.dtype(dtype).itemsize
     raw = np.empty(sum(sizes) + WIDTH // itemsize, dtype)
-    start = -raw.ctypes.data % WIDTH // itemsize
+    start = -raw.__array_interface__["data"][0] % WIDTH // itemsize
     arrays = []
     for size in sizes:
         arrays.append(raw[start : start + size])
