@@ -9,7 +9,7 @@ from qml.backends.base import Backend, Compiled, Slots, check_memory, random_gen
 from qml.native.fast import FastEngine
 from qml.native.plain import PlainEngine, n_threads
 
-MOST_FAST_QUBITS = 16  # above it a block of eight states is larger than any cache, and one state at a time is better
+MOST_FAST_QUBITS = 20  # a block holds eight states, or sixteen: above it one state at a time takes less memory
 
 
 class NativeCircuit(Compiled):
