@@ -5,8 +5,9 @@ one of unknown origin runs no code.
 """
 
 import hashlib
+import io
 import os
-import pickle
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -50,9 +51,11 @@ def read(path: Path, kind: str, remedy: str) -> dict:
     """
     if not path.exists():
         raise LabError(f"no {kind} at {path}: {remedy}")
+    stored = io.BytesIO(path.read_bytes())
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError, AttributeError, IndexError):
+        with warnings.catch_warnings(action="ignore"):  # about old pickles; the error below says enough
+            content = torch.load(stored, map_location="cpu", weights_only=True)
+    except Exception:  # what PyTorch raises on a damaged file depends on where the damage is
         raise LabError(f"{path} is damaged or is not a {kind}: {remedy}") from None
     if not isinstance(content, dict) or content.get("kind") != kind:
         raise LabError(f"{path} is not a {kind}: {remedy}")
@@ -90,7 +93,10 @@ class Checkpoint:
         content = read(self.path, "checkpoint", self.REMEDY)
         self._compare(content)
         network.load_state_dict(content["network"])
-        for name, buffer in network.named_buffers():  # a layer's stream of shots is a buffer outside the state dict
+        for (
+            name,
+            buffer,
+        ) in network.named_buffers():  # a layer's stream of shots is a buffer outside the state dict
             buffer.copy_(content["buffers"][name])
         optimizer.load_state_dict(content["optimizer"])
         return content["history"]

@@ -63,7 +63,7 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         init="uniform",
         max_epochs=60,
         batch_size=64,
-        learning_rate=0.03,
+        learning_rate=0.02,
         input_noise=None,
         random_state=None,
     ):
@@ -97,7 +97,11 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             LabError: the checkpoint is of other settings or other data.
         """
-        self._check_settings(checkpoint)
+        self._check_numbers()
+        if checkpoint and not isinstance(self.random_state, numbers.Integral):
+            raise LabError(
+                f"a run with a checkpoint must be repeatable: random_state must be a whole number, got {self.random_state!r}"
+            )
         X, labels = self._validated(X, y)
         mean, scale = _scaling(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -117,8 +121,13 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise LabError(f"y holds 1 class only, {self.classes_[0]!r}: a classifier needs two or more")
+            raise LabError(f"y holds 1 class only, {self.classes_[0]!s}: a classifier needs two or more")
         return X, labels
+
+    def check_settings(self) -> None:
+        """Raise `LabError` if a setting cannot work whatever the data, as `fit` would after reading them."""
+        self._check_numbers()
+        self._network(np.zeros(1), np.ones(1), n_classes=2, seed=0)
 
     def predict_proba(self, X) -> np.ndarray:
         """Probability of each class, shape (n_samples, n_classes), columns as in `classes_`."""
@@ -161,7 +170,7 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
             settings[name] = value.item() if isinstance(value, np.generic) else value
         return settings
 
-    def _check_settings(self, checkpoint) -> None:
+    def _check_numbers(self) -> None:
         for name in ("n_qubits", "n_layers", "max_epochs", "batch_size"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
@@ -170,10 +179,6 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
             raise LabError(f"learning_rate must be a number above 0 and at most 10, got {self.learning_rate!r}")
         if self.input_noise is not None and not (_is_number(self.input_noise) and 0 <= self.input_noise <= 10):
             raise LabError(f"input_noise must be None or a number from 0 to 10, got {self.input_noise!r}")
-        if checkpoint and not isinstance(self.random_state, numbers.Integral):
-            raise LabError(
-                f"a run with a checkpoint must be repeatable: random_state must be a whole number, got {self.random_state!r}"
-            )
 
 
 class ClassicalTwin(HybridClassifier):

@@ -5,6 +5,8 @@ import os
 import pathlib
 from dataclasses import dataclass
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: test workers share the cores already
+
 import numpy as np
 import pytest
 import scipy.linalg
