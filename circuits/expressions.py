@@ -12,7 +12,7 @@ import scipy.sparse
 import sympy
 from qiskit.circuit import Parameter, ParameterExpression
 
-from circuits.errors import LabError
+from circuits.errors import LabError, Unsupported
 
 
 @dataclass(frozen=True)
@@ -43,32 +43,36 @@ def analyse(slots: Sequence[ParameterExpression], parameters: Sequence[Parameter
     offset = np.zeros(len(slots))
     places, formulas = [], []
     for row, slot in enumerate(slots):
-        slopes = _slopes(slot)
+        slopes, constant = _affine(slot)
         missing = [parameter.name for parameter in slopes if parameter not in column]
         if missing:
             raise LabError(f"parameter {missing[0]!r} is neither an input nor a weight")
-        if None in slopes.values():
+        if constant is None:
             places.append(row)
             formulas.append(_formula(slot, column))
         else:
             entries.extend((row, column[parameter], slope) for parameter, slope in slopes.items() if slope)
-            offset[row] = 0.0 if isinstance(slot, Parameter) else _real(slot.bind(dict.fromkeys(slopes, 0.0)))
+            offset[row] = constant
     symbols = tuple(sympy.Symbol(f"p{j}", real=True) for j in range(len(parameters)))
     rows, columns, slopes = zip(*entries) if entries else ((), (), ())
     matrix = scipy.sparse.csr_array((slopes, (rows, columns)), shape=(len(slots), len(parameters)), dtype=float)
     return Expressions(matrix, offset, tuple(places), tuple(formulas), symbols)
 
 
-def _slopes(slot: ParameterExpression) -> dict[Parameter, float | None]:
-    """The slope in each parameter; None where it is not constant."""
+def _affine(slot: ParameterExpression) -> tuple[dict[Parameter, float], float | None]:
+    """The slope in each parameter and the constant; None for the constant where the slot is not affine."""
     if isinstance(slot, Parameter):
-        return {slot: 1.0}
+        return {slot: 1.0}, 0.0
     slopes = {}
-    for parameter in slot.parameters:
-        slope = slot.gradient(parameter)
-        free = isinstance(slope, ParameterExpression) and slope.parameters
-        slopes[parameter] = None if free else _real(slope)
-    return slopes
+    try:
+        for parameter in slot.parameters:
+            slope = slot.gradient(parameter)
+            if isinstance(slope, ParameterExpression) and slope.parameters:
+                return dict.fromkeys(slot.parameters, 0.0), None
+            slopes[parameter] = _real(slope)
+        return slopes, _real(slot.bind(dict.fromkeys(slopes, 0.0)))
+    except (RuntimeError, ZeroDivisionError):  # no derivative, or no value at zero: whatever it is, it is a formula
+        return dict.fromkeys(slot.parameters, 0.0), None
 
 
 def _real(value) -> float:
@@ -81,5 +85,9 @@ def _real(value) -> float:
 def _formula(slot: ParameterExpression, column: dict[Parameter, int]) -> sympy.Expr:
     """The slot in symbols p0, p1, ... : a parameter's own name, such as x[0], is not a name Python can read."""
     formula = slot.sympify()
+    if not isinstance(formula, sympy.Expr):
+        raise Unsupported(
+            f"the angle {slot} has no symbolic form: write powers with a parameter as exponent with exp and log"
+        )
     names = {parameter.name: j for parameter, j in column.items()}
     return formula.xreplace({s: sympy.Symbol(f"p{names[s.name]}", real=True) for s in formula.free_symbols})

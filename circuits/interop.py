@@ -6,6 +6,7 @@ conversion of that kind is here.
 
 import inspect
 from collections.abc import Mapping, Sequence
+from operator import methodcaller
 
 import autoray
 import numpy as np
@@ -80,7 +81,16 @@ def probability_wires(n_qubits: int) -> list[int]:
 
 # --- QNodes to Qiskit circuits ----------------------------------------------------------------------------------------
 
-FUNCTIONS = ("sin", "cos", "tan", "arcsin", "arccos", "arctan", "exp", "log", "abs")
+FUNCTIONS = {
+    **{name: methodcaller(name) for name in ("sin", "cos", "tan", "arcsin", "arccos", "arctan", "exp", "log", "abs")},
+    "sqrt": lambda symbol: symbol**0.5,
+    "ones_like": lambda symbol: 1.0,
+    "zeros_like": lambda symbol: 0.0,
+    "real": lambda symbol: symbol,
+    "imag": lambda symbol: 0.0,
+    "conj": lambda symbol: symbol,
+    "real_if_close": lambda symbol: symbol,
+}  # of real symbols
 SAME_NAME = {
     "RX": "rx", "RY": "ry", "RZ": "rz", "PhaseShift": "p", "U1": "p", "U3": "u", "IsingXX": "rxx", "IsingYY": "ryy",
     "IsingZZ": "rzz", "CRX": "crx", "CRY": "cry", "CRZ": "crz", "ControlledPhaseShift": "cp", "Hadamard": "h",
@@ -104,8 +114,20 @@ def circuit_of_qnode(
         Unsupported: an operation or measurement without a counterpart; the message names it.
         LabError: arguments that do not fit `weight_shapes`.
     """
-    for name in FUNCTIONS:  # qp.math.sin(x) of a symbol is the symbol's own sine
-        autoray.register_function("qiskit", name, lambda value, name=name: getattr(value, name)())
+    for name, function in FUNCTIONS.items():  # qp.math.sin(x) of a symbol is the symbol's own sine
+        autoray.register_function("qiskit", name, function)
+    try:
+        return _converted(qnode, weight_shapes, n_inputs)
+    except LabError:
+        raise
+    except (ImportError, TypeError, AttributeError, ValueError, IndexError) as error:
+        raise Unsupported(
+            f"the QNode does something that has no symbolic form ({' '.join(str(error).split())[:160]}): write it in "
+            "standard gates, or build the circuit in Qiskit"
+        ) from None
+
+
+def _converted(qnode: qp.QNode, weight_shapes: Mapping[str, Sequence[int]], n_inputs: int | None):
     wanted = [name for name in inspect.signature(qnode.func).parameters if name != "inputs"]
     if set(wanted) != set(weight_shapes):
         raise LabError(f"weight_shapes names {sorted(weight_shapes)}, the QNode's weights are {sorted(wanted)}")

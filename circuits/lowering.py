@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import AnnotatedOperation, ControlFlowOp, ControlledGate, Instruction, Operation
+from qiskit.circuit import AnnotatedOperation, ControlFlowOp, ControlledGate, Delay, Instruction, Operation
 from qiskit.circuit import library as lib
 from qiskit.circuit.annotated_operation import ControlModifier, InverseModifier
 from qiskit.circuit.exceptions import CircuitError
@@ -44,13 +44,14 @@ PHASES = {
     lib.TdgGate: lambda: -math.pi / 4,
 }
 
-# fixed gates taken by their matrix; larger or composite ones go through their definition
-MATRICES = (
-    lib.HGate, lib.XGate, lib.YGate, lib.SXGate, lib.SXdgGate, lib.SwapGate, lib.iSwapGate, lib.ECRGate,
-    lib.DCXGate, lib.RCCXGate, lib.RC3XGate, lib.UnitaryGate,
-)  # fmt: skip
+# fixed gates taken by their matrix, under the names that engines know; larger or composite ones go through their definition
+MATRICES = {
+    lib.HGate: "h", lib.XGate: "x", lib.YGate: "y", lib.SXGate: "sx", lib.SXdgGate: "sxdg", lib.SwapGate: "swap",
+    lib.iSwapGate: "iswap", lib.ECRGate: "ecr", lib.DCXGate: "dcx", lib.RCCXGate: "rccx", lib.RC3XGate: "rcccx",
+    lib.UnitaryGate: "unitary",
+}  # fmt: skip
 
-IGNORED = ("barrier", "id", "delay", "save_statevector")
+IGNORED = (lib.Barrier, lib.IGate, Delay)
 LARGEST_MATRIX = 6  # qubits of an undefined gate whose matrix is still taken
 
 
@@ -69,9 +70,11 @@ def append_circuit(builder: Builder, circuit: QuantumCircuit, qubits, controls=(
 def append(builder: Builder, gate: Operation, qubits, controls=(), state=0) -> None:
     """Append one gate, whatever it is made of, under the controls."""
     kind = getattr(gate, "base_class", type(gate))
-    if gate.name in IGNORED:
+    if kind in IGNORED:
         return
     _refuse_what_is_not_unitary(builder, gate, qubits)
+    if kind is lib.Reset:  # of a qubit that is still in |0>
+        return
     if kind in ROTATIONS:
         for pauli, places, angle in ROTATIONS[kind](*gate.params):
             builder.rotation(pauli, [qubits[j] for j in places], angle, controls, state)
@@ -84,21 +87,27 @@ def append(builder: Builder, gate: Operation, qubits, controls=(), state=0) -> N
     elif isinstance(gate, AmplitudeEncoding) and _is_free(gate):
         _append_amplitudes(builder, gate, qubits, controls)
     elif kind in MATRICES:
-        builder.unitary(gate.name, gate.to_matrix(), qubits, controls, state)
+        builder.unitary(MATRICES[kind], gate.to_matrix(), qubits, controls, state)
     else:
         _append_composite(builder, gate, qubits, controls, state)
 
 
 def _refuse_what_is_not_unitary(builder: Builder, gate: Operation, qubits) -> None:
-    if gate.name == "measure":
+    if isinstance(gate, lib.Measure):
         raise Unsupported(
             "the circuit measures its qubits: a layer takes expectation values, so pass "
             "circuit.remove_final_measurements(inplace=False); to sample a measured circuit use qml.submit"
         )
-    if gate.name in ("reset", "initialize") and builder.touched.intersection(qubits):
-        raise Unsupported(f"{gate.name} in the middle of a circuit is not unitary: only backend 'aer' samples it")
+    if isinstance(gate, lib.Reset | lib.Initialize) and builder.touched.intersection(qubits):
+        raise Unsupported(
+            f"{gate.name} in the middle of a circuit is not unitary: backend 'aer' samples it, by qml.submit without "
+            "observables"
+        )
     if isinstance(gate, ControlFlowOp):
-        raise Unsupported(f"control flow ({gate.name}) is not unitary: only backend 'aer' samples it, by qml.submit")
+        raise Unsupported(
+            f"control flow ({gate.name}) is not unitary and has no expectation values here: backend 'aer' samples it, "
+            "by qml.submit without observables"
+        )
 
 
 def _is_free(gate: Instruction) -> bool:
@@ -116,7 +125,9 @@ def _append_controlled(builder: Builder, gate: ControlledGate, qubits, controls,
     count = gate.num_ctrl_qubits
     inner = (*controls, *qubits[:count])
     inner_state = state | gate.ctrl_state << len(controls)
-    if isinstance(gate, lib.CUGate):
+    if gate.base_gate.num_qubits != len(qubits) - count:  # several targets, such as MCMT
+        _append_composite(builder, gate, qubits, controls, state)
+    elif isinstance(gate, lib.CUGate):
         *angles, phase = gate.params
         builder.rotation("", (), -2 * phase, inner, inner_state)
         append(builder, lib.UGate(*angles), qubits[count:], inner, inner_state)
@@ -126,7 +137,7 @@ def _append_controlled(builder: Builder, gate: ControlledGate, qubits, controls,
 
 def _append_annotated(builder: Builder, gate: AnnotatedOperation, qubits, controls, state) -> None:
     base, inverted = gate.base_op, False
-    for modifier in gate.modifiers:
+    for modifier in reversed(gate.modifiers):  # each further control modifier puts its qubits first
         if isinstance(modifier, ControlModifier):
             count = modifier.num_ctrl_qubits
             state |= modifier.ctrl_state << len(controls)
@@ -156,7 +167,7 @@ def _append_composite(builder: Builder, gate: Operation, qubits, controls, state
         return
     matrix = None if _is_free(gate) or len(qubits) > LARGEST_MATRIX else _matrix(gate)
     if matrix is not None and np.allclose(matrix @ matrix.conj().T, np.eye(len(matrix)), atol=1e-10):
-        builder.unitary(gate.name, matrix, qubits, controls, state)
+        builder.unitary("unitary", matrix, qubits, controls, state)
         return
     raise Unsupported(
         f"gate {gate.name!r} has no definition in standard gates"
@@ -184,7 +195,9 @@ def split_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[in
     for item in circuit.data:
         if item.operation.name == "barrier":
             continue
-        if measured.intersection(item.qubits) or isinstance(item.operation, ControlFlowOp):
+        if isinstance(item.operation, ControlFlowOp):
+            raise Unsupported(f"{item.operation.name!r} is classical control: only backend 'aer' samples such a circuit")
+        if measured.intersection(item.qubits):
             raise Unsupported(f"{item.operation.name!r} acts after a measurement: only backend 'aer' samples such a circuit")
         if item.operation.name == "measure":
             measured.update(item.qubits)

@@ -143,7 +143,9 @@ def lower(circuit: QuantumCircuit) -> Program:
     """The program that acts on |0...0> as the circuit does, up to a global phase.
 
     Args:
-        circuit: any Qiskit circuit of gates without measurement; free parameters in any real expression.
+        circuit: any Qiskit circuit of gates without measurement; free parameters in any real expression. A gate that
+            Qiskit defines by an approximation, such as the evolution of a sum that does not commute, is what its
+            definition says, as it is for Qiskit's transpiler.
 
     Raises:
         Unsupported: a gate that has no unitary or no exact decomposition; the message names it.

@@ -234,7 +234,7 @@ class _Fold:
         return tensor.expand(self.size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
 
     def rows(self, tensor, dim):
-        return self._front(tensor, dim).reshape(self.size * self.batch, -1)
+        return self._front(tensor, dim).reshape(self.size * self.batch, tensor.shape[-1])
 
     def weight_rows(self, tensor, dim):
         tensor = self._front(tensor, dim)

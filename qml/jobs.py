@@ -237,7 +237,7 @@ def _measures(circuit: QuantumCircuit) -> bool:
     for operation in (instruction.operation for instruction in circuit.data):
         if operation.name == "measure":
             return True
-        inside = operation.blocks if isinstance(operation, ControlFlowOp) else [operation.definition]
+        inside = operation.blocks if isinstance(operation, ControlFlowOp) else [getattr(operation, "definition", None)]
         # A gate is unitary: looking into its definition would find nothing, slowly.
         if operation.num_clbits and any(block is not None and _measures(block) for block in inside):
             return True

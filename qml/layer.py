@@ -147,7 +147,7 @@ class QuantumLayer(torch.nn.Module):
             return values.expand(*batch, self.n_outputs)
         inputs = self._checked_inputs(inputs, weights)
         batch = inputs.shape[:-1]
-        return self.evaluate(inputs.reshape(-1, self.n_inputs), weights).reshape(*batch, self.n_outputs)
+        return self.evaluate(inputs.reshape(math.prod(batch), self.n_inputs), weights).reshape(*batch, self.n_outputs)
 
     def evaluate(self, inputs: torch.Tensor | None, weights: torch.Tensor) -> torch.Tensor:
         """(B, n_outputs) at given weights: one vector (n_weights,), or one vector per sample (B, n_weights).
@@ -158,12 +158,23 @@ class QuantumLayer(torch.nn.Module):
         """
         weights = self._checked_weights(weights)
         if inputs is None:
+            if self.n_inputs:
+                raise LabError(f"the circuit has {self.n_inputs} inputs: pass them, of shape (B, {self.n_inputs})")
             inputs = weights.new_zeros(len(weights) if weights.dim() == 2 else 1, 0)
-        elif weights.shape[-1] == 0 and weights.dtype != inputs.dtype:  # without weights the inputs say the precision
-            self._binding.to(inputs.dtype)
-            weights = inputs.new_zeros(weights.shape)
-        input_angles, weight_angles = self._binding(inputs, weights)
-        return expectation(self._handle, self._seed(), input_angles, weight_angles)
+        else:
+            inputs = self._checked_inputs(inputs, weights)
+            if inputs.dim() != 2 or (weights.dim() == 2 and len(weights) != len(inputs)):
+                raise LabError(f"inputs {tuple(inputs.shape)} and weights {tuple(weights.shape)} are no batch together")
+            if weights.shape[-1] == 0 and weights.dtype != inputs.dtype:  # then the inputs say the precision
+                self._binding.to(inputs.dtype)
+                weights = inputs.new_zeros(weights.shape)
+        return expectation(self._handle, self._seed(), *self._angles(inputs, weights))
+
+    def _angles(self, inputs: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if not torch.is_autocast_enabled(inputs.device.type):
+            return self._binding(inputs, weights)
+        with torch.autocast(inputs.device.type, enabled=False):  # angles in half precision are no angles
+            return self._binding(inputs, weights)
 
     def _checked_weights(self, weights: torch.Tensor) -> torch.Tensor:
         expected = len(self.weight_parameters)
@@ -240,13 +251,17 @@ def _flatten(given, circuit: QuantumCircuit, what: str) -> list[Parameter]:
     items = [given] if isinstance(given, Parameter | ParameterVector) else list(given)
     flat: list[Parameter] = []
     known = set(circuit.parameters)
+    vectors = {_vector_name(parameter) for parameter in known}
     for item in items:
         if isinstance(item, ParameterVector):
             flat.extend(item)
-        elif isinstance(item, Parameter) and item in known:
+        elif item in known or (isinstance(item, ParameterVectorElement) and item.vector.name in vectors):
             flat.append(item)
         else:
             raise LabError(f"{what} parameter {getattr(item, 'name', item)!r} is not in the circuit")
+    if len(set(flat)) < len(flat):
+        twice = next(parameter for parameter in flat if flat.count(parameter) > 1)
+        raise LabError(f"{what} parameter {twice.name!r} is named twice: name it once")
     return flat
 
 
@@ -257,13 +272,15 @@ def _vector_name(parameter: Parameter) -> str:
 def _whole_vectors(circuit: QuantumCircuit) -> list[Parameter]:
     """The circuit's parameters in its order, with the elements of their vectors that no gate uses."""
     found: dict[Parameter, None] = {}
-    seen: set[str] = set()
+    seen: dict[str, ParameterVector] = {}
     for parameter in circuit.parameters:
         if not isinstance(parameter, ParameterVectorElement):
             found[parameter] = None
         elif parameter.vector.name not in seen:
-            seen.add(parameter.vector.name)
+            seen[parameter.vector.name] = parameter.vector
             found.update(dict.fromkeys(parameter.vector))
+        elif parameter not in found:
+            raise LabError(f"two vectors of the circuit are called {parameter.vector.name!r}: rename one")
     return list(found)
 
 

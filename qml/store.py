@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from circuits.errors import LabError
+from circuits.errors import LabError, StoreError
 from qml.database import Database
 
 VERSION = 1
@@ -213,7 +213,7 @@ def _refuse_hidden(case: dict, row: dict, place: str) -> None:
 
 
 def _merged(row: sqlite3.Row) -> dict:
-    settings, provenance, fields = (json.loads(text) for text in row)
+    settings, provenance, fields = (_read(text, "a row of a study") for text in row)
     return {**settings, **fields, "provenance": provenance}
 
 
@@ -235,8 +235,18 @@ def _column(name: str, value: object) -> object:
 def _decoded(row: sqlite3.Row) -> dict:
     record = dict(row)
     for name in _JSON_FIELDS & record.keys():
-        record[name] = None if record[name] is None else json.loads(record[name])
+        record[name] = None if record[name] is None else _read(record[name], f"job {record.get('id')}")
+    for name in ("shots", "seed"):
+        if not isinstance(record.get(name), int | None):
+            raise StoreError(f"job {record.get('id')} is damaged in the store: its {name} is {record[name]!r}")
     return record
+
+
+def _read(text: str, what: str):
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        raise StoreError(f"{what} is damaged in the store: what it holds is no JSON") from None
 
 
 def _some(ids: list[str], limit: int = 5) -> str:

@@ -8,6 +8,7 @@ a random generator.
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -67,11 +68,23 @@ def train(
     yield from history
     for number in range(len(history) + 1, schedule.max_epochs + 1):
         started = time.perf_counter()
-        loss, accuracy = _one_epoch(network, optimizer, features, labels, noise, schedule, number)
+        with _one_torch_thread():
+            loss, accuracy = _one_epoch(network, optimizer, features, labels, noise, schedule, number)
         history.append(Epoch(number, loss, accuracy, time.perf_counter() - started))
         if checkpoint:
             checkpoint.save(network, optimizer, history)
         yield history[-1]
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """The linear maps are too small to share: on a busy machine, waiting for a second thread costs 25 times the work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _one_epoch(network, optimizer, features, labels, noise, schedule: Schedule, number: int) -> tuple[float, float]:

@@ -138,6 +138,8 @@ def test_noise_shrinks_expectations_from_shots_and_refuses_exact_values():
     assert abs(values[0] - 0.8) < 5 * errors[0]
     with pytest.raises(Unsupported, match="shots"):
         backend.estimate(circuit, "Z")
+    with pytest.raises(Unsupported, match="noise"):
+        QuantumLayer(ansatze.separable(1), backend=backend, shots=10)
     measured_circuit = circuit.copy()
     measured_circuit.measure_all()
     counts = backend.counts(measured_circuit, 20_000, seed=3)
@@ -146,3 +148,26 @@ def test_noise_shrinks_expectations_from_shots_and_refuses_exact_values():
         resolve("native", noise=noise)
     with pytest.raises(LabError, match="NoiseModel"):
         resolve("aer", noise=0.1)
+
+
+@pytest.mark.parametrize("gate", ["cz", "ccx", "crx", "u", "cswap", "ecr"])
+def test_noise_acts_on_every_gate_alike_in_counts_and_in_expectations(gate):
+    noise = NoiseModel()
+    names = noise.basis_gates
+    noise.add_all_qubit_quantum_error(depolarizing_error(0.2, 1), ["u", "rx", "ry", "rz", "h", "x"])
+    noise.add_all_qubit_quantum_error(depolarizing_error(0.2, 2), ["cx", "cz", "ecr", "crx"])
+    assert names
+    circuit = QuantumCircuit(3)
+    circuit.x(0)
+    circuit.x(1)
+    angles = {"crx": [0.4], "u": [0.3, 0.2, 0.1]}.get(gate, [])
+    size = {"u": 1, "ccx": 3, "cswap": 3}.get(gate, 2)
+    getattr(circuit, gate)(*angles, *range(size))
+    backend, shots = resolve("aer", noise=noise), 20_000
+    values, errors = backend.estimate(circuit, ["IIZ", "IZI", "ZII"], shots, seed=1)
+    measured_circuit = circuit.copy()
+    measured_circuit.measure_all()
+    counts = backend.counts(measured_circuit, shots, seed=2)
+    for qubit, (value, error) in enumerate(zip(values, errors)):
+        z = sum(number * (1 - 2 * int(key[-1 - qubit])) for key, number in counts.items()) / shots
+        assert abs(z - value) < 5 * np.hypot(error, 1 / np.sqrt(shots))

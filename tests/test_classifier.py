@@ -225,12 +225,12 @@ def test_a_stopped_run_goes_on_to_the_same_bits(small, blobs, tmp_path, settings
 
 def test_a_checkpoint_of_other_settings_or_data_is_refused(small, blobs, tmp_path):
     features, labels = blobs
-    for _ in small(max_epochs=1).fit_epochs(features, labels, checkpoint=tmp_path / "run"):
+    for _ in small(max_epochs=1, learning_rate=0.05).fit_epochs(features, labels, checkpoint=tmp_path / "run"):
         pass
-    with pytest.raises(LabError, match=r"learning_rate 0\.03, this run has 0\.01: --restart begins again"):
+    with pytest.raises(LabError, match=r"learning_rate 0\.05, this run has 0\.01: --restart begins again"):
         list(small(max_epochs=1, learning_rate=0.01).fit_epochs(*blobs, checkpoint=tmp_path / "run"))
     with pytest.raises(LabError, match="other training data: --restart begins again"):
-        list(small(max_epochs=1).fit_epochs(features + 1, labels, checkpoint=tmp_path / "run"))
+        list(small(max_epochs=1, learning_rate=0.05).fit_epochs(features + 1, labels, checkpoint=tmp_path / "run"))
     with pytest.raises(LabError, match="random_state must be a whole number, got None"):
         list(small(random_state=None).fit_epochs(*blobs, checkpoint=tmp_path / "run"))
 

@@ -99,6 +99,31 @@ def test_half_precision_under_autocast_is_computed_in_the_precision_of_the_weigh
         assert model(torch.rand(2, 5)).dtype == torch.float32
 
 
+def test_angles_are_not_rounded_under_autocast():
+    x = ParameterVector("x", 2)
+    circuit = QuantumCircuit(1)
+    circuit.rx(x[0] + x[1], 0)
+    layer, point = QuantumLayer(circuit), torch.tensor([[1.003, 0.502]])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.allclose(layer(point), torch.cos(torch.tensor([[1.505]])), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "inputs, weights",
+    [((2, 5), (12,)), ((3,), (12,)), ((2, 3), (3, 12)), ((2, 3), (11,)), (None, (12,))],
+    ids=["columns", "one_axis", "batches", "weights", "missing"],
+)
+def test_evaluate_refuses_shapes_that_do_not_fit(layer, inputs, weights):
+    with pytest.raises(LabError):
+        layer.evaluate(None if inputs is None else torch.rand(*inputs, dtype=F64), torch.rand(*weights, dtype=F64))
+    with pytest.raises(LabError, match="float32"):
+        layer.evaluate(torch.rand(2, 3), torch.rand(12, dtype=F64))
+
+
+def test_vmap_over_nothing_gives_nothing(layer):
+    assert torch.func.vmap(layer)(torch.zeros(0, 3, dtype=F64)).shape == (0, 2)
+
+
 def test_the_state_dict_has_vector_names_and_only_numbers(layer, circuit):
     state = layer.state_dict()
     assert list(state) == ["w"] and state["w"].shape == (12,)

@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
-from qiskit.circuit import Gate, Parameter, ParameterVector
-from qiskit.circuit.library import PauliEvolutionGate, get_standard_gate_name_mapping
+from qiskit.circuit import AnnotatedOperation, Gate, Parameter, ParameterVector
+from qiskit.circuit.annotated_operation import ControlModifier, InverseModifier
+from qiskit.circuit.library import (
+    MCMTGate,
+    PauliEvolutionGate,
+    SGate,
+    UnitaryGate,
+    XGate,
+    ZGate,
+    get_standard_gate_name_mapping,
+)
 from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import Pauli, SparsePauliOp
 
@@ -135,3 +144,61 @@ def test_expressions_are_affine_where_they_are_and_formulas_elsewhere():
     assert found.offset.tolist() == [0.5, 0, 0, 0, 0]
     with pytest.raises(LabError, match="neither an input nor a weight"):
         analyse([w * 2], [*x])
+
+
+def _named_gate(name, build, n_qubits=1):
+    inner = QuantumCircuit(n_qubits, name=name)
+    build(inner)
+    return inner.to_gate()
+
+
+@pytest.mark.parametrize(
+    "append",
+    [
+        lambda c: c.append(MCMTGate(XGate(), 1, 2), [0, 1, 2]),
+        lambda c: c.append(MCMTGate(ZGate(), 2, 1), [2, 1, 0]),
+        lambda c: c.append(AnnotatedOperation(XGate(), [ControlModifier(1, 0), ControlModifier(1, 1)]), [0, 1, 2]),
+        lambda c: c.append(AnnotatedOperation(SGate(), [InverseModifier(), ControlModifier(2, 1)]), [0, 1, 2]),
+        lambda c: c.append(_named_gate("delay", lambda d: d.x(0)), [1]),
+        lambda c: c.append(_named_gate("x", lambda d: d.h(0)), [1]),
+        lambda c: c.append(_named_gate("swap", lambda d: d.cx(0, 1), 2), [0, 1]),
+        lambda c: c.append(UnitaryGate([[0, 1j], [1j, 0]], label="x"), [2]),
+    ],
+    ids=["mcmt_x", "mcmt_z", "two_controls", "inverse_controlled", "delay", "x", "swap", "label"],
+)
+def test_gates_are_told_by_what_they_are_and_not_by_their_names(append, oracle, rng):
+    circuit = QuantumCircuit(3)
+    for qubit in range(3):
+        circuit.u(*rng.uniform(0, 6, 3), qubit)
+    append(circuit)
+    circuit.h(range(3))
+    operators = observables(3, rng)
+    values, _ = resolve("native").estimate(circuit, operators)
+    assert np.allclose(values, [oracle.value_of_circuit(circuit, o) for o in operators], atol=1e-10)
+
+
+def test_resets_and_initial_states_at_the_start_are_fine(rng, oracle):
+    circuit = QuantumCircuit(3)
+    circuit.reset(range(3))
+    state = rng.normal(size=4) + 1j * rng.normal(size=4)
+    circuit.initialize(state / np.linalg.norm(state), [2, 0])
+    circuit.h(1)
+    operators = observables(3, rng)
+    wanted = QuantumCircuit(3)
+    wanted.prepare_state(state / np.linalg.norm(state), [2, 0])
+    wanted.h(1)
+    values, _ = resolve("native").estimate(circuit, operators)
+    assert np.allclose(values, [oracle.value_of_circuit(wanted, o) for o in operators], atol=1e-10)
+
+
+@pytest.mark.parametrize("build", [lambda t: t.sign() * t, lambda t: t * t / t, lambda t: (t * 0.3).exp() ** 2])
+def test_expressions_without_a_slope_at_zero_are_formulas(build):
+    import torch
+
+    from qml import QuantumLayer
+
+    t = Parameter("t")
+    circuit = QuantumCircuit(1)
+    circuit.rx(build(t), 0)
+    layer = QuantumLayer(circuit, init=[0.7], dtype=torch.float64)
+    assert np.isclose(layer().item(), np.cos(float(build(t).bind({t: 0.7}).numeric())))

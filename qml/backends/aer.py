@@ -8,6 +8,7 @@ from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import ParameterVector
 
 from circuits.errors import LabError, UnknownName, Unsupported
+from circuits.observables import as_list
 from circuits.paulis import PauliSums
 from circuits.program import Rotation
 from qml.backends.base import Backend, Compiled, Slots, check_memory, check_shots
@@ -41,7 +42,6 @@ class AerCircuit(Compiled):
         return [slice(start, start + size) for start in range(0, batch, size)]
 
     def forward(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Any]:
-        self.backend.refuse_noise("exact expectation values")
         scheme, kept, values = self._scheme(weights.dtype), [], []
         for piece in self._pieces(len(inputs), weights.dtype):
             value, states = scheme.forward(inputs[piece], weights[piece] if weights.ndim == 2 else weights)
@@ -52,7 +52,6 @@ class AerCircuit(Compiled):
     def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         if weights.ndim == 1 or self.program.amplitudes:
             return self.forward(inputs, weights)[0]
-        self.backend.refuse_noise("exact expectation values")
         self._pieces(1, weights.dtype)
         circuit, parameters = self._parametric  # its module gives circuits their save instructions
         circuit = circuit.copy()
@@ -136,7 +135,7 @@ class AerCircuit(Compiled):
             part = angles[:, start : start + MOST_ROWS]
             if parameters:
                 binds = {parameter: part[slot].tolist() for slot, parameter in parameters.items()}
-                options.update(parameter_binds=[binds], runtime_parameter_bind_enable=self.backend.noise is None)
+                options.update(parameter_binds=[binds], runtime_parameter_bind_enable=True)
                 result = self.backend.run(circuit, weights.dtype, **options)
             else:
                 result = self.backend.run([circuit] * part.shape[1], weights.dtype, **options)
@@ -208,18 +207,33 @@ class AerBackend(Backend):
         """
         precision = "single" if dtype == np.float32 else "double"
         simulator = self._simulator()
-        method = {} if self.noise is not None else {"method": "statevector"}
-        return _completed(simulator.run(circuits, precision=precision, **method, **options).result())
+        return _completed(simulator.run(circuits, precision=precision, method="statevector", **options).result())
 
     def refuse_noise(self, what: str) -> None:
-        """Raise `Unsupported` where a noise model is set: a noisy state vector is one random trajectory."""
+        """Raise `Unsupported` where a noise model is set: noise acts on the gates as written, and lowering rewrites them."""
         if self.noise is not None:
-            raise Unsupported(f"{what} of a noisy circuit: pass shots, and diff_method 'parameter-shift' or 'spsa'")
+            raise Unsupported(
+                f"{what} cannot have noise: sample the bound circuit, with qml.submit or backend.estimate and shots"
+            )
 
     def compile(self, program, observables, slots=None) -> AerCircuit:
+        self.refuse_noise("a layer")
         if program.n_qubits > 40:
             check_memory(16 << program.n_qubits, f"simulating {program.n_qubits} qubits on Aer")
         return AerCircuit(self, program, observables, slots or Slots((), tuple(range(len(program.slots)))))
+
+    def estimate(self, circuit: QuantumCircuit, observables, shots: int | None = None, seed: int | None = None):
+        """As every backend's; with noise from shots alone, of the circuit as it was written."""
+        if self.noise is None:
+            return super().estimate(circuit, observables, shots, seed)
+        if shots is None:
+            self.refuse_noise("an exact expectation value")
+        check_shots(shots)
+        if circuit.num_clbits:
+            raise Unsupported("expectation values need a circuit without classical bits: remove its measurements first")
+        from qml.aer.noisy import estimate
+
+        return estimate(self, circuit, as_list(observables, circuit.num_qubits), shots, seed)
 
     def counts(self, circuit: QuantumCircuit, shots: int, seed: int | None = None) -> dict[str, int]:
         """As every backend's, and also for measurements in the middle, resets and classical control."""

@@ -28,7 +28,7 @@ def train(
     diff_method: Annotated[str, typer.Option(help="How the circuit is differentiated.")] = "best",
     epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 60,
     batch_size: Annotated[int, typer.Option(help="Samples per step.")] = 64,
-    learning_rate: Annotated[float, typer.Option(help="The first one; it falls to zero.")] = 0.03,
+    learning_rate: Annotated[float, typer.Option(help="The first one; it falls to zero.")] = 0.02,
     seed: Annotated[int, typer.Option(help="Of the split, the first weights and the order.")] = 0,
     out: Annotated[str | None, typer.Option(help="Default: runs/NAME-HASH.", metavar="FOLDER")] = None,
     no_twin: Annotated[bool, typer.Option("--no-twin", help="Leave the classical twin out.")] = False,
