@@ -14,7 +14,7 @@ from qiskit.circuit.exceptions import CircuitError
 
 from circuits.encodings import AmplitudeEncoding
 from circuits.errors import LabError, Unsupported
-from circuits.program import Builder
+from circuits.program import Builder, Program
 
 # gate -> pieces (pauli letters, which of its qubits, angle as a function of its parameters), in the order they act.
 # A piece with no letters is the phase exp(-i t / 2): it matters under a control and is dropped without one.
@@ -57,6 +57,34 @@ LARGEST_MATRIX = 6  # qubits of an undefined gate whose matrix is still taken
 
 def _u(t, phi, lam):
     return [("Z", (0,), lam), ("Y", (0,), t), ("Z", (0,), phi), ("", (), -(phi + lam))]
+
+
+def lower(circuit: QuantumCircuit) -> Program:
+    """The program that acts on |0...0> as the circuit does, up to a global phase.
+
+    Args:
+        circuit: any Qiskit circuit of gates without measurement; free parameters in any real expression. A gate that
+            Qiskit defines by an approximation, such as the evolution of a sum that does not commute, is what its
+            definition says, as it is for Qiskit's transpiler.
+
+    Raises:
+        Unsupported: a gate that has no unitary or no exact decomposition; the message names it.
+        LabError: not a circuit, no qubits, or an angle that is not a finite real number.
+    Cost: linear in the number of gates of the circuit and its definitions.
+    """
+    if not isinstance(circuit, QuantumCircuit):
+        raise LabError(f"a circuit must be a qiskit QuantumCircuit, got {type(circuit).__name__}")
+    if circuit.num_qubits == 0:
+        raise LabError("the circuit has no qubits")
+    builder = Builder(circuit.num_qubits)
+    append_circuit(builder, circuit, tuple(range(circuit.num_qubits)))
+    return Program(
+        circuit.num_qubits,
+        tuple(builder.gates),
+        tuple(builder.slots),
+        builder.amplitudes,
+        tuple(circuit.parameters),
+    )
 
 
 def append_circuit(builder: Builder, circuit: QuantumCircuit, qubits, controls=(), state=0) -> None:

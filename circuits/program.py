@@ -12,7 +12,6 @@ Engines differentiate angles; what an angle is in terms of parameters is `circui
 from dataclasses import dataclass, field
 
 import numpy as np
-from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterExpression
 
 from circuits.errors import LabError
@@ -137,33 +136,3 @@ def as_number(value) -> float | None:
     if not np.isfinite(number):
         raise LabError(f"a gate has the angle {number}: angles must be finite")
     return number
-
-
-def lower(circuit: QuantumCircuit) -> Program:
-    """The program that acts on |0...0> as the circuit does, up to a global phase.
-
-    Args:
-        circuit: any Qiskit circuit of gates without measurement; free parameters in any real expression. A gate that
-            Qiskit defines by an approximation, such as the evolution of a sum that does not commute, is what its
-            definition says, as it is for Qiskit's transpiler.
-
-    Raises:
-        Unsupported: a gate that has no unitary or no exact decomposition; the message names it.
-        LabError: not a circuit, no qubits, or an angle that is not a finite real number.
-    Cost: linear in the number of gates of the circuit and its definitions.
-    """
-    from circuits.lowering import append_circuit  # it imports this file's classes
-
-    if not isinstance(circuit, QuantumCircuit):
-        raise LabError(f"a circuit must be a qiskit QuantumCircuit, got {type(circuit).__name__}")
-    if circuit.num_qubits == 0:
-        raise LabError("the circuit has no qubits")
-    builder = Builder(circuit.num_qubits)
-    append_circuit(builder, circuit, tuple(range(circuit.num_qubits)))
-    return Program(
-        circuit.num_qubits,
-        tuple(builder.gates),
-        tuple(builder.slots),
-        builder.amplitudes,
-        tuple(circuit.parameters),
-    )

@@ -11,8 +11,8 @@ from qiskit.circuit import Parameter, ParameterVector, ParameterVectorElement
 
 from circuits import initializers
 from circuits.errors import LabError, UnknownName
+from circuits.lowering import lower
 from circuits.observables import as_list, locality
-from circuits.program import lower
 from qml.angles import Binding
 from qml.autograd import expectation, register
 from qml.backends import base as backends

@@ -122,7 +122,7 @@ def _compiled(arm: str, n_qubits: int, n_layers: int) -> tuple:
     from qiskit.circuit import ParameterVector
     from qiskit.quantum_info import SparsePauliOp
 
-    from circuits.program import lower
+    from circuits.lowering import lower
     from qml.backends.base import resolve
 
     circuit = QuantumCircuit(n_qubits)

@@ -16,7 +16,8 @@ from qiskit.circuit.library import HGate, RXGate, UnitaryGate, zz_feature_map
 from qiskit.quantum_info import Operator, Statevector, random_unitary
 
 from circuits import ansatze, encodings
-from circuits.program import Rotation, lower
+from circuits.lowering import lower
+from circuits.program import Rotation
 
 SEED = 20261123
 

@@ -9,8 +9,8 @@ from qiskit.circuit import ParameterVector
 from circuits import ansatze, encodings
 from circuits.errors import Unsupported
 from circuits.families import members
+from circuits.lowering import lower
 from circuits.observables import as_list, tfim
-from circuits.program import lower
 from qml import QuantumLayer
 from qml.backends.base import Slots, resolve
 from qml.evaluation import Evaluation

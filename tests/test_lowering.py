@@ -19,8 +19,8 @@ from qiskit.quantum_info import Pauli, SparsePauliOp
 
 from circuits.errors import LabError, Unsupported
 from circuits.expressions import analyse
+from circuits.lowering import lower
 from circuits.observables import as_list
-from circuits.program import lower
 from qml.backends.base import resolve
 
 STANDARD = {

@@ -7,8 +7,8 @@ from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import random_unitary
 
+from circuits.lowering import lower
 from circuits.observables import as_list
-from circuits.program import lower
 from qml.backends.base import Slots
 from qml.native.fast import FastEngine
 from qml.native.plain import PlainEngine

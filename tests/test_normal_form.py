@@ -7,7 +7,7 @@ from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import Statevector, random_unitary
 
 from circuits import ansatze
-from circuits.program import lower
+from circuits.lowering import lower
 from qml.native.normal_form import normal_form, zyz
 from qml.native.plain import PlainEngine
 

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -49,16 +47,6 @@ def table(tmp_path):
     return write
 
 
-@pytest.fixture
-def reference():
-    """The folder of reference data, or a skip that says where it was looked for."""
-    root = pathlib.Path(__file__).parents[1].parent / "shared" / "reference"
-    folder = pathlib.Path(os.environ.get("QML_LAB_REFERENCE", root)) / "qml-benchmarks"
-    if not folder.is_dir():
-        pytest.skip(f"no reference data at {folder}; QML_LAB_REFERENCE names the folder that holds qml-benchmarks")
-    return folder
-
-
 def results(folder) -> dict:
     """What a run wrote, without the seconds, which no two runs share."""
     document = json.loads((folder / "results.json").read_text())
@@ -85,8 +73,8 @@ def test_digits_reach_95_percent_beside_a_twin_of_as_many_parameters(qml, tmp_pa
     assert low < hybrid["accuracy"] < high
 
 
-def test_mnist_3_against_5_reaches_94_percent(qml, reference):
-    files = [reference / f"mnist_3-5_10d_{part}.csv" for part in ("train", "test")]
+def test_mnist_3_against_5_reaches_94_percent(qml, reference_folder):
+    files = [reference_folder / "qml-benchmarks" / f"mnist_3-5_10d_{part}.csv" for part in ("train", "test")]
     options = ("--label", "last", "--epochs", "5", "--no-twin", "--json")
     code, out, _ = qml("train", "--data", files[0], "--test", files[1], *options)
     document = json.loads(out)

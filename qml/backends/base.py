@@ -20,9 +20,9 @@ from qiskit.quantum_info import SparsePauliOp
 
 from circuits.errors import LabError, TooLarge, Unsupported
 from circuits.families import member, members
-from circuits.lowering import split_measurements
+from circuits.lowering import lower, split_measurements
 from circuits.observables import as_list
-from circuits.program import Program, lower
+from circuits.program import Program
 
 FAMILY = "qml.backends"
 BYTES_A_SHOT = 32  # of an outcome, its uniform number, and copies of both

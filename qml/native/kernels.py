@@ -13,25 +13,15 @@ The table's columns:
     TARGETS, SIZE, MATRIX   for MATRIX: where its target bits start, how many there are, where its entries start
 """
 
-import numba
 import numpy as np
+
+from qml.native.diagonals import parity
+from qml.native.simd import jit
 
 KIND, X, Z, NY, CONTROLS, STATE, ANGLE, GRADIENT, TARGETS, SIZE, MATRIX, COLUMNS = range(12)
 ROTATION, DENSE, FLIP = 0, 1, 2
 
-compiled = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
-
-
-@compiled
-def parity(k):
-    """The number of one bits of k modulo 2."""
-    k ^= k >> 32
-    k ^= k >> 16
-    k ^= k >> 8
-    k ^= k >> 4
-    k ^= k >> 2
-    k ^= k >> 1
-    return k & 1
+compiled = jit(fastmath={"contract"})
 
 
 @compiled

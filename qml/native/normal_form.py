@@ -21,8 +21,9 @@ import numpy as np
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit.library import UnitaryGate
 
+from circuits.lowering import lower
 from circuits.paulis import masks
-from circuits.program import Program, Rotation, Unitary, lower
+from circuits.program import Program, Rotation, Unitary
 
 
 @dataclass(frozen=True)

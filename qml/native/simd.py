@@ -5,7 +5,7 @@ or four NEON ones, as LLVM finds the machine. `vector_of(dtype)` has 8 lanes of 
 """
 
 import hashlib
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numba
@@ -182,12 +182,17 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
-def jit(function):
+def jit(function=None, **options):
     """`function` compiled on first use and kept on disk until any file of this folder changes.
 
     Numba alone looks at the file of the function it is given: edit a kernel that another file calls, and the caller would
     go on with the old one.
+
+    Args:
+        options: further ones of `numba.njit`.
     """
-    dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)(function)
+    if function is None:
+        return partial(jit, **options)
+    dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
     dispatcher._cache._cache_file._source_stamp = _sources()
     return dispatcher
