@@ -73,7 +73,8 @@ def lower(circuit: QuantumCircuit) -> Program:
     Cost: linear in the number of gates of the circuit and its definitions.
     """
     if not isinstance(circuit, QuantumCircuit):
-        raise LabError(f"a circuit must be a qiskit QuantumCircuit, got {type(circuit).__name__}")
+        hint = ": qml.circuit_files.load(path) reads OpenQASM and QPY files" if isinstance(circuit, str) else ""
+        raise LabError(f"a circuit must be a qiskit QuantumCircuit, got {type(circuit).__name__}{hint}")
     if circuit.num_qubits == 0:
         raise LabError("the circuit has no qubits")
     builder = Builder(circuit.num_qubits)

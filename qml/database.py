@@ -123,8 +123,10 @@ class Database:
 
 
 def _check_place(path: Path) -> None:
+    if not path.parent.parent.exists():
+        raise StoreError(f"the store {path} cannot be made: there is no folder {path.parent.parent}; check the path")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         found = path.stat() if path.exists() else None
     except OSError as error:
         reason = error.strerror or error

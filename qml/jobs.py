@@ -23,6 +23,7 @@ from qml.job_process import SimulatorProcess, as_request, perform
 from qml.job_queue import Result, Task, enqueue, is_alive, live, this_process
 from qml.store import Store, default_path, now
 
+LARGE = 15  # qubits from which a native job is worth a process of its own: stopping it stops the work
 IN_FLIGHT = ("queued", "running")
 POLL_SECONDS = 0.05
 PLAIN = (str, int, float, bool, dict, type(None))
@@ -227,8 +228,9 @@ def _measured(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 def _task(record: dict, path: Path, here: Callable[[], dict], named: bool) -> Task:
-    """The job's task: our own engine runs in a thread, others known by name in a process of their own."""
-    if record["backend"] == "native" or not named:
+    """The job's task: small circuits on our own engine run in a thread, the rest in a process that can be stopped."""
+    is_quick = record["backend"] == "native" and record["n_qubits"] < LARGE
+    if is_quick or not named:
         return Task(record["id"], path, here)
     return Task(record["id"], path, partial(_simulator.perform, as_request(record)), _simulator.stop)
 

@@ -197,6 +197,8 @@ class QuantumLayer(torch.nn.Module):
             )
         if torch.is_autocast_enabled(inputs.device.type) and inputs.dtype in (torch.float16, torch.bfloat16):
             inputs = inputs.to(weights.dtype)
+        if not inputs.is_floating_point():
+            raise LabError(f"inputs are {_name(inputs.dtype)}: write inputs.to({_name(weights.dtype)})")
         if inputs.dtype != weights.dtype and len(weights):
             raise LabError(
                 f"inputs are {_name(inputs.dtype)} and the weights {_name(weights.dtype)}: "

@@ -184,7 +184,9 @@ def default_path() -> Path:
         return Path(named).expanduser().absolute()
     import platformdirs
 
-    return Path(platformdirs.user_data_dir("hybrid-qml-lab")) / "store.sqlite"
+    folder = Path(platformdirs.user_data_dir("hybrid-qml-lab"))
+    folder.parent.mkdir(parents=True, exist_ok=True)  # a new home may have no data folder at all
+    return folder / "store.sqlite"
 
 
 def now() -> str:

@@ -7,7 +7,7 @@ halves with every qubit (its logarithm has the slope -ln 2 = -0.693), once the d
 
 Control: the same circuit without its CZ gates, a separable ansatz. Its variance is 2/27 whatever n is.
 
-Minutes: 0.5 with --quick, 2 in full, on two cores.
+Minutes: 0.5 with --quick, 1 in full, on two cores.
 
 The circuit: RY(pi/4) on every qubit, then layers of a rotation about a random axis X, Y or Z on every qubit, by an
 angle uniform on the circle, and a CZ ladder on the open line. Every sample draws its own axes and angles. All samples
@@ -249,8 +249,12 @@ def _checks(found: Finding) -> list[str]:
     away = f"the exact variance at {found.depth_factor} n layers is up to {found.excess:.2%}"
     beyond = f" (not checked beyond {LARGEST_EXACT} qubits)" if found.largest > LARGEST_EXACT else ""
     deep = "is enough" if found.excess <= DEEP_ENOUGH else "is NOT enough, raise depth_factor"
-    off = f"{found.furthest:.1f} standard errors from the exact value at its depth"
-    agrees = f"Every point is within {off}." if found.furthest <= AGREEMENT else f"A point is {off}: {DOUBT}."
+    off = f"{math.ceil(10 * found.furthest) / 10:.1f} standard errors of the exact value at its depth"
+    agrees = (
+        f"Every point is within {off}."
+        if found.furthest <= AGREEMENT
+        else f"A point is not within {math.floor(10 * found.furthest) / 10:.1f}{off[3:]}: {DOUBT}."
+    )
     control = found.control
     flat = abs(control.value) <= AGREEMENT / normal_quantile(0.95) * (control.high - control.value)
     does = "does not fall, as it must" if flat else f"has a slope, which it must not: {DOUBT}"

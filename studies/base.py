@@ -30,6 +30,7 @@ from types import ModuleType
 from circuits.errors import LabError, UnknownName
 
 FOLDER = Path(__file__).parent
+REQUIRED = ("Settings", "cases", "run", "table", "figure", "verdict")
 FACTS = ("Source", "Expected", "Control", "Minutes")
 
 
@@ -99,7 +100,12 @@ def load(name: str) -> Study:
     wanted = str(name).replace("-", "_")
     if wanted not in names():
         raise UnknownName("study", name, names())
-    return Study(wanted)
+    study = Study(wanted)
+    missing = [name for name in REQUIRED if not hasattr(study.module, name)]
+    if missing or not dataclasses.is_dataclass(study.module.Settings):
+        what = f"no {', '.join(missing)}" if missing else "a Settings that is no dataclass"
+        raise LabError(f"the study {wanted} has {what}: the docstring of studies/base.py says what a study holds")
+    return study
 
 
 def case_id(study: str, case: dict, code: str) -> str:

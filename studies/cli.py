@@ -18,7 +18,9 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="A study's name, from `studies list`.")]
-StorePath = Annotated[Path | None, typer.Option("--store", help="The results store [default: QML_LAB_STORE].")]
+StorePath = Annotated[
+    Path | None, typer.Option("--store", help="The results store (default: QML_LAB_STORE, else the user's data folder).")
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the figure and the rows as CSV.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 RESULTS = Path("results")
@@ -55,7 +57,7 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes [default: one per usable core].")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one per usable core).")] = None,
     cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to work on.")] = None,
     store: StorePath = None,
     out: Out = RESULTS,
@@ -110,6 +112,7 @@ def report(
         outcomes = [outcome for name in names() if (outcome := latest(results, load(name)))]
     if not outcomes:
         raise LabError("no study has a finished run yet: write `studies run NAME --quick`, names by `studies list`")
+    out = out / "report.html" if out.is_dir() else out
     write(outcomes, out)
     print(f"Report: {out} ({len(outcomes)} of {len(names())} studies)")
 

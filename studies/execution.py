@@ -69,8 +69,20 @@ def compute(study: str, case: dict, code: str) -> tuple[list[dict], dict]:
             "install the same one on both, and leave its files alone during a run"
         )
     started = time.perf_counter()
-    rows = load(study).module.run(case)
+    try:
+        rows = load(study).module.run(case)
+    except LabError as error:
+        raise LabError(f"{study}, case {_named(case)}: {error}") from None
+    except Exception as error:
+        error.add_note(f"in case {_named(case)} of the study {study}")
+        raise
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise LabError(f"run(case) of {study} must return a list of dicts, got {type(rows).__name__}")
     return rows, provenance.of_case(case, time.perf_counter() - started, now())
+
+
+def _named(case: dict) -> str:
+    return ", ".join(f"{key}={value}" for key, value in case.items())
 
 
 def usable_cores() -> int:

@@ -26,6 +26,11 @@ from circuits.program import Program
 
 FAMILY = "qml.backends"
 BYTES_A_SHOT = 32  # of an outcome, its uniform number, and copies of both
+HINTS = {
+    "noise": "; noise needs backend 'aer'",
+    "device": "; devices are chosen for backend 'aer' (CPU, GPU) or 'pennylane' (a device's name)",
+    "observable": "; did you mean observables=?",
+}
 ALWAYS_THERE = 1 << 27  # bytes that are allocated without asking whether they are free
 MOST_QUBITS = 62  # basis states are 64-bit integers
 
@@ -199,7 +204,7 @@ def _construct(cls: type[Backend], options: dict[str, Any]) -> Backend:
             raise Unsupported(
                 f"backend {cls.name!r} has no option {name!r}: "
                 + (f"it takes {', '.join(known)}" if known else "it takes none")
-                + ("; noise needs backend 'aer'" if name == "noise" else "")
+                + HINTS.get(name, "")
             )
     return cls(**options)
 

@@ -1,5 +1,6 @@
 """The lab's own batched state-vector engine: exact, adjoint gradients, shots; on the CPU's threads."""
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -54,22 +55,33 @@ class NativeCircuit(Compiled):
         _, gradients = self._plain.vjp(self._angles(inputs, weights, 2), cotangents)
         return self.slots.split(gradients, shared=weights.ndim == 1)
 
+    def _distributions(self, inputs: np.ndarray, weights: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blocks of samples with their (2^n, samples) probabilities, unnormalised where amplitudes are."""
+        if self._is_fast(weights):
+            yield from self._fast.probabilities(inputs, weights)
+            return
+        angles = self._angles(inputs, weights, 3)
+        for sample in range(len(inputs)):
+            one = slice(sample, sample + 1)
+            ((re, im),) = self._plain.run(angles[:, one], lambda samples, re, im, cos, sin: (re, im))
+            yield one, re**2 + im**2
+
     def probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        states = self._plain.states(self._angles(inputs, weights, 2 * len(inputs)))
-        return states.real**2 + states.imag**2
+        size = len(inputs) << self.program.n_qubits
+        check_memory(2 * size * weights.dtype.itemsize, f"the probabilities of {self.program.n_qubits} qubits")
+        out = np.empty((len(inputs), 1 << self.program.n_qubits), weights.dtype)
+        for samples, columns in self._distributions(inputs, weights):
+            out[samples] = columns.T
+        return out
 
     def sample(self, inputs, weights, shots, seed) -> np.ndarray:
-        angles = self._angles(inputs, weights, 3)
         generators = random_generators(seed, len(inputs))
         drawn = np.empty((len(inputs), shots), np.int64)
-
-        def draw(samples, re, im, cos, sin):
-            cumulative = np.cumsum(re.astype(float) ** 2 + im.astype(float) ** 2, axis=0)
-            for lane, sample in enumerate(range(samples.start, samples.stop)):
-                points = generators[sample].random(shots) * cumulative[-1, lane]
-                drawn[sample] = np.searchsorted(cumulative[:, lane], points, side="right")
-
-        self._plain.run(angles, draw)
+        for samples, columns in self._distributions(inputs, weights):
+            for sample, column in zip(range(samples.start, samples.stop), columns.T):
+                cumulative = np.cumsum(column, dtype=float)
+                points = generators[sample].random(shots) * cumulative[-1]
+                drawn[sample] = np.searchsorted(cumulative, points, side="right")
         return drawn
 
 

@@ -1,6 +1,6 @@
 """The fast engine: a plan, and blocks of samples swept by explicit SIMD kernels on the CPU's threads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -112,6 +112,20 @@ class FastEngine:
         summed = np.bincount(plan.slot + 1, shared * plan.coefficient, self._n_slots + 1)
         return values, d_inputs, summed[self._weights + 1].astype(run.dtype)
 
+    def probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blocks of samples with their (2^n, lanes) probabilities, unnormalised where amplitudes are."""
+        run = self.prepare(inputs, weights)
+        plan, lanes = run.division.plan, lanes_of(run.dtype)
+        where = plan.form.logical_rows()
+        (values,) = aligned(run.dtype, self.n_observables * run.width)
+        nothing = np.zeros(0, run.dtype)
+        for block in range(run.width // lanes):
+            empty = values, nothing, np.zeros(0), np.zeros((0, 1 << plan.n_qubits)), nothing
+            state = self._run_chunk(run, (block, block + 1), nothing, empty)
+            rows = state.reshape(-1, 2, lanes)
+            samples = slice(block * lanes, min((block + 1) * lanes, run.batch))
+            yield samples, (rows[:, 0] ** 2 + rows[:, 1] ** 2)[where, : samples.stop - samples.start]
+
     def _by_slot(self, run: _Prepared, own: np.ndarray, of_amplitudes: np.ndarray) -> np.ndarray:
         """(n_slots, B): derivatives by the slots that differ between samples, zero for the others."""
         division = run.division
@@ -178,7 +192,8 @@ class FastEngine:
         by_sample = values.reshape(self.n_observables, run.width)[:, : run.batch].T
         return np.ascontiguousarray(by_sample), own, shared.sum(axis=0), of_amplitudes
 
-    def _run_chunk(self, run: _Prepared, chunk: tuple[int, int], cotangents: np.ndarray, results: tuple) -> None:
+    def _run_chunk(self, run: _Prepared, chunk: tuple[int, int], cotangents: np.ndarray, results: tuple) -> np.ndarray:
+        """Sweep some blocks; the state of the last one, which is final where nothing is swept back."""
         plan, backward = run.division.plan, len(cotangents) > 0
         lanes, n_rows = lanes_of(run.dtype), 1 << plan.n_qubits
         state, table = 2 * n_rows * lanes, len(plan.slot) * lanes
@@ -189,3 +204,4 @@ class FastEngine:
             run.shared_cos, run.shared_sin, run.division.own_rows, run.own_cos, run.own_sin,
             run.real, run.imaginary, run.amplitudes, cotangents, *room, *results,
         )  # fmt: skip
+        return room[0]

@@ -23,6 +23,7 @@ class Plan:
     """Everything about a program that does not change from run to run.
 
     Attributes:
+        form: what it was planned from.
         passes: (n_passes, COLUMNS). For turns, FIRST and COUNT are a range of `bases`, FLIPS the flips of up to three
             turns, ANGLES their angle rows. For PHASES they are a range of `phases`; for DIAGONAL, FIRST is its number.
         phases: (n, 3): read mask, inverted, angle row, of phases that differ between lanes.
@@ -33,6 +34,7 @@ class Plan:
     """
 
     n_qubits: int
+    form: NormalForm
     passes: np.ndarray
     bases: np.ndarray
     phases: np.ndarray
@@ -105,6 +107,7 @@ def plan(program: Program, sums: PauliSums, differs: Sequence[bool]) -> Plan:
     slots = [-1 if a.slot is None else a.slot for a in writer.angles]
     return Plan(
         program.n_qubits,
+        form,
         _table(writer.passes, COLUMNS),
         np.concatenate([*writer.bases, np.zeros(1)]).astype(np.int64),
         _table(writer.phases, 3),
