@@ -298,6 +298,8 @@ def test_roles_are_given_by_name_or_explicitly():
         QuantumLayer(circuit, inputs=a, weights=[*a, b, *x])
     with pytest.raises(LabError, match="not in the circuit"):
         QuantumLayer(circuit, inputs=[Parameter("c")])
+    with pytest.raises(LabError, match="named twice"):
+        QuantumLayer(circuit, inputs=[a[0], a[0], a[1]])
 
 
 def test_elements_of_a_vector_that_no_gate_uses_keep_their_place():

@@ -46,7 +46,16 @@ def written_for_batches(inputs, weights):
     return qp.expval(qp.Z(1))
 
 
-@pytest.mark.parametrize("function", [templates, gates, functions, written_for_batches], ids=lambda f: f.__name__)
+def roots_and_u2(inputs, weights):
+    qp.RX(qp.math.sqrt(inputs[0] + 2), wires=0)
+    qp.U2(weights[0, 0, 0], inputs[1], wires=1)
+    qp.CNOT(wires=[1, 0])
+    return qp.expval(qp.X(0) @ qp.Y(1)), qp.expval(qp.Z(0))
+
+
+@pytest.mark.parametrize(
+    "function", [templates, gates, functions, roots_and_u2, written_for_batches], ids=lambda f: f.__name__
+)
 def test_a_layer_from_a_qnode_is_pennylanes_torch_layer(function):
     qnode = qp.QNode(function, DEVICE, interface="torch", diff_method="backprop")
     theirs = qp.qnn.TorchLayer(qnode, SHAPES).double()
@@ -111,5 +120,13 @@ def test_what_does_not_convert_is_named():
         QuantumLayer.from_qnode(amplitudes, {})
     with pytest.raises(LabError, match="weight_shapes"):
         QuantumLayer.from_qnode(probabilities, {"w": 3})
+
+    @qp.qnode(DEVICE)
+    def powers(inputs):
+        qp.RX(2 ** inputs[0], wires=0)
+        return qp.expval(qp.Z(0))
+
+    with pytest.raises(Unsupported, match="exp and log"):
+        QuantumLayer.from_qnode(powers, {})
     with pytest.raises(LabError, match="QNode"):
         QuantumLayer.from_qnode(lambda inputs: None, {})

@@ -334,3 +334,14 @@ def test_a_closed_store_says_so(path):
     store.close()
     with pytest.raises(StoreError, match="closed"):
         store.studies()
+
+
+@pytest.mark.parametrize("column, value", [("options", "{bad"), ("observables", "["), ("shots", "many")])
+def test_a_damaged_cell_of_a_job_is_told_in_one_line(filled, column, value):
+    connection = sqlite3.connect(filled)
+    connection.execute(f"UPDATE jobs SET {column} = ?", (value,))
+    connection.commit()
+    connection.close()
+    with Store(filled) as store, pytest.raises(StoreError, match="f00 is damaged") as caught:
+        store.jobs()
+    assert "\n" not in str(caught.value)
