@@ -52,6 +52,13 @@ class Unitary:
     controls: tuple[int, ...] = ()
     control_state: int = 0
 
+    def full_matrix(self) -> np.ndarray:
+        """The matrix on `qubits` followed by `controls`, the identity where the controls do not read their state."""
+        full = np.eye(len(self.matrix) << len(self.controls), dtype=complex)
+        start = self.control_state * len(self.matrix)
+        full[start : start + len(self.matrix), start : start + len(self.matrix)] = self.matrix
+        return full
+
 
 Gate = Rotation | Unitary
 

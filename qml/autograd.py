@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
+from circuits.errors import Unsupported
 from qml.evaluation import Evaluation
 
 _EVALUATIONS: "weakref.WeakValueDictionary[int, Evaluation]" = weakref.WeakValueDictionary()
@@ -57,7 +58,7 @@ def _tensors(like: torch.Tensor, *arrays: np.ndarray):
     return out if len(out) > 1 else out[0]
 
 
-def _sequence(evaluation: Evaluation, seed: torch.Tensor) -> np.random.SeedSequence | None:
+def _sequence(evaluation: Evaluation, seed: torch.Tensor) -> np.random.SeedSequence:
     if not evaluation.is_random:
         return NOTHING_DRAWN
     entropy, draw = (int(v) & (2**64 - 1) for v in seed.detach().cpu().reshape(2).tolist())
@@ -207,8 +208,6 @@ class _TracedSecond(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *_):
-        from circuits.errors import Unsupported
-
         raise Unsupported("third derivatives are not there: differentiate at most twice")
 
     @staticmethod

@@ -8,6 +8,7 @@ from circuits.errors import LabError, Unsupported
 from qml.backends.base import Compiled, check_shots
 from qml.gradients.base import GradientMethod
 from qml.measurement import Measured
+from qml.seeds import child
 from qml.shifts import shifted
 
 CHUNK_ROWS = 4096  # angle rows per call of a backend: enough to fill it, little enough to hold
@@ -84,7 +85,7 @@ class Evaluation:
             return totals[0], np.zeros_like(weights), of_cotangents
         parts = shifted(self.compiled.program, self.compiled.slots, inputs, weights, CHUNK_ROWS // 4)
         for index, part in enumerate(parts):
-            own = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
+            own = child(seed, index)
             directions = np.where(part.is_input[:, None], *_columns(part.place, v_inputs, v_weights))
             factors = (part.coefficients[:, None] * directions)[:, :, None]  # (R, B, 1)
             repeated = np.tile(cotangents, (len(part.place), 1))

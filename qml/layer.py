@@ -147,7 +147,8 @@ class QuantumLayer(torch.nn.Module):
             return values.expand(*batch, self.n_outputs)
         inputs = self._checked_inputs(inputs, weights)
         batch = inputs.shape[:-1]
-        return self.evaluate(inputs.reshape(math.prod(batch), self.n_inputs), weights).reshape(*batch, self.n_outputs)
+        values = self._values(inputs.reshape(math.prod(batch), self.n_inputs), weights)
+        return values.reshape(*batch, self.n_outputs)
 
     def evaluate(self, inputs: torch.Tensor | None, weights: torch.Tensor) -> torch.Tensor:
         """(B, n_outputs) at given weights: one vector (n_weights,), or one vector per sample (B, n_weights).
@@ -165,9 +166,13 @@ class QuantumLayer(torch.nn.Module):
             inputs = self._checked_inputs(inputs, weights)
             if inputs.dim() != 2 or (weights.dim() == 2 and len(weights) != len(inputs)):
                 raise LabError(f"inputs {tuple(inputs.shape)} and weights {tuple(weights.shape)} are no batch together")
-            if weights.shape[-1] == 0 and weights.dtype != inputs.dtype:  # then the inputs say the precision
-                self._binding.to(inputs.dtype)
-                weights = inputs.new_zeros(weights.shape)
+        return self._values(inputs, weights)
+
+    def _values(self, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """What `evaluate` gives, of tensors that fit."""
+        if weights.shape[-1] == 0 and weights.dtype != inputs.dtype:  # then the inputs say the precision
+            self._binding.to(inputs.dtype)
+            weights = inputs.new_zeros(weights.shape)
         return expectation(self._handle, self._seed(), *self._angles(inputs, weights))
 
     def _angles(self, inputs: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,6 +7,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from circuits.program import Gate, Unitary
 from qml.backends.base import Compiled
+from qml.seeds import child
 
 _H = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
 TO_Z = {"X": _H, "Y": _H @ np.diag([1, -1j])}  # from the eigenbasis of a letter to that of Z
@@ -57,7 +58,7 @@ class Measured:
         means = np.broadcast_to(self._constants, (batch, self._n_observables)).copy()
         variances = np.zeros_like(means)
         for index, (compiled, support, terms) in enumerate(self._groups):
-            own = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
+            own = child(seed, index)
             outcomes = compiled.sample(inputs, weights, shots, own)
             values = np.zeros((self._n_observables, *outcomes.shape))
             for mask, (_, coefficient, owner) in zip(support, terms):

@@ -5,6 +5,11 @@ import hashlib
 import numpy as np
 
 
+def child(seed: np.random.SeedSequence, *key: int) -> np.random.SeedSequence:
+    """The stream that `key` names below `seed`: the same whenever and however often it is asked for."""
+    return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *key))
+
+
 def seed_for(seed: int, *key: str | int) -> int:
     """A 63-bit seed for what `key` names: independent of every other key, the same on every machine.
 

@@ -85,8 +85,8 @@ class Outcome:
         except FileExistsError:
             raise LabError(f"--out must name a folder, {folder} is a file") from None
         picture, rows = folder / f"{self.study.name}.png", folder / f"{self.study.name}.csv"
-        _replace(rows, _as_csv(self.rows).encode())
-        _replace(picture, self.picture())
+        replace(rows, _as_csv(self.rows).encode())
+        replace(picture, self.picture())
         return picture, rows
 
 
@@ -133,7 +133,7 @@ def _cell(value: object) -> object:
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes) -> None:
     """Written whole or not at all, whenever the program is killed."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(content)

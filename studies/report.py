@@ -1,10 +1,9 @@
 """All finished studies on one self-contained HTML page: question, verdict, figure, table, provenance."""
 
 import base64
-import os
 from pathlib import Path
 
-from studies.outcome import Outcome
+from studies.outcome import Outcome, replace
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -12,9 +11,7 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 def write(outcomes: list[Outcome], path: Path) -> None:
     """The page is at `path`, whole or not at all; it needs no other file and no network."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(page(outcomes), "utf-8")
-    os.replace(partial, path)
+    replace(path, page(outcomes).encode())
 
 
 def page(outcomes: list[Outcome]) -> str:

@@ -10,11 +10,19 @@ from qiskit.circuit import ParameterExpression
 from qiskit.circuit.library import DiagonalGate, UnitaryGate
 
 from circuits.errors import Unsupported
-from circuits.program import Rotation, Unitary
+from circuits.program import Program, Rotation, Unitary
 
 Angle = float | ParameterExpression
 LARGEST_UNITARY = 10  # qubits of a controlled matrix written out in full
-NAMED = {"h": "h", "y": "y", "sx": "sx", "sxdg": "sxdg", "swap": "swap"}
+
+
+def append_program(circuit: QuantumCircuit, program: Program, angles: Sequence[Angle]) -> None:
+    """Every gate of the program; `angles[slot]` is the number or parameter of an angle slot."""
+    for gate in program.gates:
+        if isinstance(gate, Rotation):
+            append_rotation(circuit, gate, gate.angle if gate.slot is None else angles[gate.slot])
+        else:
+            append_unitary(circuit, gate)
 
 
 def append_unitary(circuit: QuantumCircuit, gate: Unitary, inverse: bool = False) -> None:
@@ -25,21 +33,18 @@ def append_unitary(circuit: QuantumCircuit, gate: Unitary, inverse: bool = False
     elif gate.name in ("h", "y", "swap") and not gate.controls:
         getattr(circuit, gate.name)(*gate.qubits)
     else:
-        matrix = gate.matrix.conj().T if inverse else gate.matrix
-        circuit.append(UnitaryGate(_controlled(matrix, gate), check_input=False), [*gate.qubits, *gate.controls])
+        _refuse_large(gate)
+        matrix = gate.full_matrix().conj().T if inverse else gate.full_matrix()
+        circuit.append(UnitaryGate(matrix, check_input=False), [*gate.qubits, *gate.controls])
 
 
-def _controlled(matrix: np.ndarray, gate: Unitary) -> np.ndarray:
+def _refuse_large(gate: Unitary) -> None:
     size = len(gate.qubits) + len(gate.controls)
     if size > LARGEST_UNITARY:
         raise Unsupported(
             f"gate {gate.name!r} acts on {size} qubits, more than the {LARGEST_UNITARY} whose matrix backend 'aer' "
             "writes out: decompose it, or use backend 'native'"
         )
-    full = np.eye(1 << size, dtype=complex)
-    start = gate.control_state * len(matrix)
-    full[start : start + len(matrix), start : start + len(matrix)] = matrix
-    return full
 
 
 class _Controls:

@@ -10,7 +10,6 @@ from qiskit.circuit import ParameterVector
 from circuits.errors import LabError, UnknownName, Unsupported
 from circuits.observables import as_list
 from circuits.paulis import PauliSums
-from circuits.program import Rotation
 from qml.backends.base import Backend, Compiled, Slots, check_memory, check_shots
 
 MOST_CHECKED = 28  # qubits Aer's own target allows on any machine of today
@@ -94,7 +93,7 @@ class AerCircuit(Compiled):
 
     def _sample_amplitudes(self, inputs, weights, shots, seed_simulator) -> np.ndarray:
         """Initial states cannot be bound at run time: one circuit per sample."""
-        from qml.aer.circuits import append_rotation, append_unitary
+        from qml.aer.circuits import append_program
 
         angles = self.slots.join(inputs, weights)
         outcomes = []
@@ -102,11 +101,7 @@ class AerCircuit(Compiled):
             circuit = QuantumCircuit(self.program.n_qubits)
             start = angles[list(self.program.amplitudes), row].astype(float)
             circuit.initialize(start / np.linalg.norm(start), range(self.program.n_qubits))
-            for gate in self.program.gates:
-                if isinstance(gate, Rotation):
-                    append_rotation(circuit, gate, gate.angle if gate.slot is None else float(angles[gate.slot, row]))
-                else:
-                    append_unitary(circuit, gate)
+            append_program(circuit, self.program, angles[:, row].tolist())
             circuit.measure_all()
             result = self.backend.run(
                 circuit, weights.dtype, shots=shots, seed_simulator=(seed_simulator + 7919 * row) % 2**31
@@ -117,15 +112,11 @@ class AerCircuit(Compiled):
     @cached_property
     def _parametric(self) -> tuple[QuantumCircuit, dict[int, Any]]:
         """The circuit with one free parameter per angle slot."""
-        from qml.aer.circuits import append_rotation, append_unitary
+        from qml.aer.circuits import append_program
 
         circuit = QuantumCircuit(self.program.n_qubits)
         vector = ParameterVector("t", len(self.program.slots))
-        for gate in self.program.gates:
-            if isinstance(gate, Rotation):
-                append_rotation(circuit, gate, gate.angle if gate.slot is None else vector[gate.slot])
-            else:
-                append_unitary(circuit, gate)
+        append_program(circuit, self.program, vector)
         return circuit, {slot: vector[slot] for slot in self.program.rotation_of_slot()}
 
     def _rows(self, circuit: QuantumCircuit, parameters: dict, inputs, weights, **options):

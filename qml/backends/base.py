@@ -23,6 +23,7 @@ from circuits.families import member, members
 from circuits.lowering import lower, split_measurements
 from circuits.observables import as_list
 from circuits.program import Program
+from qml.seeds import child
 
 FAMILY = "qml.backends"
 BYTES_A_SHOT = 32  # of an outcome, its uniform number, and copies of both
@@ -234,7 +235,4 @@ def _gigabytes(n_bytes: int) -> str:
 
 def random_generators(seed: np.random.SeedSequence, count: int) -> list[np.random.Generator]:
     """One generator per sample, each keyed by the sample's place alone."""
-    return [
-        np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, j))))
-        for j in range(count)
-    ]
+    return [np.random.Generator(np.random.PCG64(child(seed, j))) for j in range(count)]

@@ -7,8 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from circuits.errors import LabError, Unsupported
-
-INTERRUPTED = 130
+from qml.cli import INTERRUPTED
 
 
 def register(app: typer.Typer) -> None:

@@ -54,6 +54,17 @@ class GradientMethod(ABC):
         """
 
 
+def as_rows(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(B, n_inputs + n_weights): every angle of every sample."""
+    return np.concatenate([inputs, np.broadcast_to(weights, (len(inputs), weights.shape[-1]))], axis=1)
+
+
+def from_rows(gradient: np.ndarray, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives by rows in the shapes of inputs and weights: summed over samples where those share weights."""
+    d_inputs, d_weights = np.split(gradient, [inputs.shape[1]], axis=1)
+    return d_inputs, d_weights.sum(axis=0) if weights.ndim == 1 else d_weights
+
+
 def resolve(diff_method: "str | GradientMethod", compiled: "Compiled", shots: int | None) -> GradientMethod:
     """The method of that name; "best" is adjoint where the backend has it and values are exact, else parameter-shift.
 

@@ -4,7 +4,8 @@ import numpy as np
 
 from circuits.errors import LabError
 from qml.evaluation import CHUNK_ROWS
-from qml.gradients.base import GradientMethod
+from qml.gradients.base import GradientMethod, as_rows, from_rows
+from qml.seeds import child
 
 EXACT_STEP = {np.dtype(np.float64): 1e-4, np.dtype(np.float32): 1e-2}
 SAMPLED_STEP = 0.1
@@ -29,13 +30,13 @@ class FiniteDiff(GradientMethod):
     def vjp(self, evaluation, inputs, weights, cotangents, seed, kept, needs):
         batch, n_inputs = inputs.shape
         step = self.step or (EXACT_STEP[weights.dtype] if evaluation.shots is None else SAMPLED_STEP)
-        rows = np.concatenate([inputs, np.broadcast_to(weights, (batch, weights.shape[-1]))], axis=1)
+        rows = as_rows(inputs, weights)
         wanted = [j for j in range(rows.shape[1]) if needs[0 if j < n_inputs else 1]]
         gradient = np.zeros_like(rows)
         count = max(1, CHUNK_ROWS // (2 * batch))
         for start in range(0, len(wanted), count):
             part = wanted[start : start + count]
-            own = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, start))
+            own = child(seed, start)
             moved = np.repeat(rows[None, None], len(part), axis=0).repeat(2, axis=1)
             for r, column in enumerate(part):
                 moved[r, 0, :, column] += step
@@ -45,8 +46,7 @@ class FiniteDiff(GradientMethod):
             values = values.reshape(len(part), 2, batch, -1)
             slopes = (values[:, 0] - values[:, 1]) / (2 * step)
             gradient[:, part] = np.einsum("rbk,bk->br", slopes, cotangents)
-        d_weights = gradient[:, n_inputs:]
-        return gradient[:, :n_inputs], d_weights.sum(axis=0) if weights.ndim == 1 else d_weights
+        return from_rows(gradient, inputs, weights)
 
 
 METHOD = FiniteDiff

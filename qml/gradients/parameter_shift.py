@@ -4,6 +4,7 @@ import numpy as np
 
 from qml.evaluation import CHUNK_ROWS
 from qml.gradients.base import GradientMethod
+from qml.seeds import child
 from qml.shifts import shifted
 
 
@@ -22,7 +23,7 @@ class ParameterShift(GradientMethod):
         d_weights = np.zeros((batch, weights.shape[-1]), weights.dtype)
         parts = shifted(compiled.program, compiled.slots, inputs, weights, CHUNK_ROWS, needs)
         for index, part in enumerate(parts):
-            own = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
+            own = child(seed, index)
             values = evaluation.values(part.inputs, part.weights, own).reshape(len(part.place), batch, -1)
             terms = part.coefficients[:, None] * np.einsum("rbk,bk->rb", values, cotangents)
             for is_input, place, term in zip(part.is_input, part.place, terms):

@@ -237,11 +237,8 @@ def zyz(matrix: np.ndarray) -> list[tuple[str, float]]:
 def _decomposed(gate: Unitary) -> Iterator[Rotation | Unitary]:
     """A matrix on several qubits in one-qubit gates and CNOTs, by Qiskit's own synthesis, on the gate's qubits."""
     qubits = [*gate.qubits, *gate.controls]
-    full = np.eye(1 << len(qubits), dtype=complex)
-    start = gate.control_state * len(gate.matrix)
-    full[start : start + len(gate.matrix), start : start + len(gate.matrix)] = gate.matrix
     circuit = QuantumCircuit(len(qubits))
-    circuit.append(UnitaryGate(full), range(len(qubits)))
+    circuit.append(UnitaryGate(gate.full_matrix()), range(len(qubits)))
     for piece in lower(transpile(circuit, basis_gates=["u", "cx"], optimization_level=1)).gates:
         places = [tuple(qubits[q] for q in group) for group in (piece.qubits, piece.controls)]
         if isinstance(piece, Rotation):

@@ -54,6 +54,7 @@ class _Writer:
         self.n_qubits, self._differs = n_qubits, differs
         self.passes: list[list[int]] = []
         self.bases: list[np.ndarray] = []
+        self._n_bases = 0
         self._places: dict[tuple, tuple[int, int]] = {}
         self.phases: list[tuple[int, int, int]] = []
         self.angles: list[Angle] = []
@@ -69,8 +70,9 @@ class _Writer:
         key = tuple((turn.flip, turn.read, turn.inverted) for turn in group)
         if key not in self._places:  # layers that repeat their masks share one table
             bases = _bases(self.n_qubits, group)
-            self._places[key] = sum(len(b) for b in self.bases), len(bases)
+            self._places[key] = self._n_bases, len(bases)
             self.bases.append(bases)
+            self._n_bases += len(bases)
         first, count = self._places[key]
         row = [len(group), first, count] + [0] * (COLUMNS - FLIPS)
         for j, turn in enumerate(group):
