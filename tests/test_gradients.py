@@ -104,6 +104,22 @@ def test_spsa_is_unbiased(name, catalogue, rng):
     assert (np.abs(found.mean(axis=0) - wanted) < 5 * error + 1e-5).all()
 
 
+def test_spsa_from_shots_is_unbiased_since_directions_do_not_follow_the_shots():
+    repeats, program = 6000, lower(ansatze.hardware_efficient(1, 2))
+    compiled = resolve("native").compile(program, as_list(["X", "Z"], 1))  # two bases, so two streams of shots
+    exact = Evaluation(compiled, gradients.resolve("adjoint", compiled, None))
+    inputs, weights = np.zeros((1, 0)), np.array([np.pi / 2, 0.3, 0.4, 0.2])
+    cotangents = np.array([[0.0, 1.0]])
+    wanted = exact.vjp(inputs, weights, cotangents, SEED)[1]
+    rows = [np.repeat(a.reshape(1, -1), repeats, axis=0) for a in (inputs, weights, cotangents)]
+    run = Evaluation(exact.compiled, SPSA(step=0.2), shots=2)
+    found = run.vjp(*rows, SEED)[1]
+    error = found.std(axis=0, ddof=1) / np.sqrt(repeats)
+    exact_run = Evaluation(exact.compiled, SPSA(step=0.2))  # the bias of the step itself, without shots
+    off = exact_run.vjp(*rows, SEED)[1].mean(axis=0) - wanted
+    assert (np.abs(found.mean(axis=0) - wanted - off) < 5 * error).all()
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", ["middle", "amplitude", "composite"])
 def test_values_from_shots_are_unbiased_and_their_errors_right(backend, name, catalogue, rng):

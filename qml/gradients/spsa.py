@@ -4,7 +4,8 @@ import numpy as np
 
 from circuits.errors import LabError
 from qml.backends.base import random_generators
-from qml.gradients.base import GradientMethod
+from qml.gradients.base import GradientMethod, as_rows, from_rows
+from qml.seeds import child
 
 EXACT_STEP = {np.dtype(np.float64): 1e-3, np.dtype(np.float32): 1e-2}
 SAMPLED_STEP = 0.1
@@ -34,19 +35,18 @@ class SPSA(GradientMethod):
     def vjp(self, evaluation, inputs, weights, cotangents, seed, kept, needs):
         batch, n_inputs = inputs.shape
         step = self.step or (EXACT_STEP[weights.dtype] if evaluation.shots is None else SAMPLED_STEP)
-        rows = np.concatenate([inputs, np.broadcast_to(weights, (batch, weights.shape[-1]))], axis=1)
+        rows = as_rows(inputs, weights)
         gradient = np.zeros_like(rows)
         for repeat in range(self.n_directions):
-            own = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, repeat))
-            draw = np.random.SeedSequence(own.entropy, spawn_key=(*own.spawn_key, 1))
-            signs = np.stack([g.integers(0, 2, rows.shape[1]) for g in random_generators(draw, batch)])
+            # Shots and directions are told apart by a key of their own, or the noise of one would follow the other.
+            of_shots, of_directions = child(seed, repeat, 0), child(seed, repeat, 1)
+            signs = np.stack([g.integers(0, 2, rows.shape[1]) for g in random_generators(of_directions, batch)])
             directions = (2 * signs - 1).astype(rows.dtype)
             moved = np.concatenate([rows + step * directions, rows - step * directions])
-            values = evaluation.values(moved[:, :n_inputs], moved[:, n_inputs:], own).reshape(2, batch, -1)
+            values = evaluation.values(moved[:, :n_inputs], moved[:, n_inputs:], of_shots).reshape(2, batch, -1)
             slopes = np.einsum("bk,bk->b", values[0] - values[1], cotangents) / (2 * step)
             gradient += slopes[:, None] * directions / self.n_directions
-        d_weights = gradient[:, n_inputs:]
-        return gradient[:, :n_inputs], d_weights.sum(axis=0) if weights.ndim == 1 else d_weights
+        return from_rows(gradient, inputs, weights)
 
 
 METHOD = SPSA
