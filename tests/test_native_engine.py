@@ -60,7 +60,9 @@ def compare(circuit, observables, split, batch, per_sample, dtype, rng):
     inputs = drawn_angles((batch, len(slots.inputs)), rng).astype(dtype)
     weights = drawn_angles(((batch,) if per_sample else ()) + (len(slots.weights),), rng).astype(dtype)
     cotangents = rng.normal(size=(batch, len(operators))).astype(dtype)
-    fast = FastEngine(program, operators, slots.inputs, slots.weights).vjp(inputs, weights, cotangents)
+    engine = FastEngine(program, operators, slots.inputs, slots.weights)
+    kept, run = engine.forward(inputs, weights)
+    fast = kept, *engine.vjp(inputs, weights, cotangents, run)
     wide = [array.astype(float) for array in (inputs, weights, cotangents)]
     values, gradients = PlainEngine(program, operators).vjp(slots.join(*wide[:2]), wide[2])
     plain = values, *slots.split(gradients, shared=not per_sample)

@@ -24,11 +24,9 @@ class NativeCircuit(Compiled):
     def _plain(self) -> PlainEngine:
         return PlainEngine(self.program, self.observables)
 
-    def _is_fast(self, weights: np.ndarray) -> bool:
-        if self.program.n_qubits > MOST_FAST_QUBITS:
-            return False
-        what = f"simulating {self.program.n_qubits} qubits and {len(self.program.gates)} gates"
-        check_memory(self._fast.n_bytes(weights.dtype, weights.ndim == 2), what)
+    def _is_fast(self, inputs, weights: np.ndarray) -> bool:
+        what = f"simulating {self.program.n_qubits} qubits"
+        check_memory(self._fast.n_bytes(len(inputs), weights.dtype, weights.ndim == 2), what)
         return True
 
     def _angles(self, inputs: np.ndarray, weights: np.ndarray, states: int) -> np.ndarray:
@@ -39,25 +37,24 @@ class NativeCircuit(Compiled):
         return self.slots.join(inputs, weights)
 
     def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        if self._is_fast(weights):
+        if self._is_fast(inputs, weights):
             return self._fast.expectations(inputs, weights)
         return self._plain.expectations(self._angles(inputs, weights, 1))
 
     def forward(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Any]:
-        if not self._is_fast(weights):
+        if not self._is_fast(inputs, weights):
             return self.expectations(inputs, weights), None
-        prepared = self._fast.prepare(inputs, weights)
-        return self._fast.values(prepared), prepared
+        return self._fast.forward(inputs, weights)
 
     def vjp(self, inputs, weights, cotangents, kept: Any = None):
-        if self._is_fast(weights):
-            return self._fast.vjp(inputs, weights, cotangents, kept)[1:]
+        if self._is_fast(inputs, weights):
+            return self._fast.vjp(inputs, weights, cotangents, kept)
         _, gradients = self._plain.vjp(self._angles(inputs, weights, 2), cotangents)
         return self.slots.split(gradients, shared=weights.ndim == 1)
 
     def _distributions(self, inputs: np.ndarray, weights: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of samples with their (2^n, samples) probabilities, unnormalised where amplitudes are."""
-        if self._is_fast(weights):
+        if self._is_fast(inputs, weights):
             yield from self._fast.probabilities(inputs, weights)
             return
         angles = self._angles(inputs, weights, 3)

@@ -98,10 +98,19 @@ class NormalForm:
         return where ^ origin
 
 
-def normal_form(program: Program) -> NormalForm:
-    """The program as turns and phases on physical rows, gathered into steps."""
+def normal_form(program: Program, lane_bits: int = 0) -> NormalForm:
+    """The program as turns and phases on physical rows, gathered into steps.
+
+    Args:
+        lane_bits: how many low bits of the row index are not to be flipped alone: flipping the qubit of one of them
+            flips a high bit too, so that a turn on it mixes rows and not only lanes of one row.
+    """
     n = program.n_qubits
     form = NormalForm(n, [1 << q for q in range(n)], [1 << q for q in range(n)], [0] * n)
+    for low in range(min(lane_bits, n // 2)):
+        high = n - 1 - low
+        form.columns[low] |= 1 << high
+        form.rows[high] |= 1 << low
     for gate in program.gates:
         if isinstance(gate, Rotation):
             angle = Angle(gate.slot, 1.0) if gate.slot is not None else Angle(None, gate.angle)

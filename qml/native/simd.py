@@ -1,20 +1,36 @@
-"""An explicit SIMD type for Numba: 64 bytes of lanes as one value, with the handful of operations the kernels need.
+"""An explicit SIMD type for Numba: one register of lanes as one value, with the handful of operations the kernels need.
 
-Loops over lanes written out cost the compiler's guesses; a value of this type is one AVX-512 register, two AVX registers
-or four NEON ones, as LLVM finds the machine. `vector_of(dtype)` has 8 lanes of float64 or 16 of float32.
+Loops over lanes written out cost the compiler's guesses; a value of this type is one register of the machine: 64 bytes
+with AVX-512, 32 with AVX, 16 elsewhere (NEON, SSE). QML_LAB_VECTOR=32 or 16 asks for a narrower one than there is.
 """
 
 import hashlib
+import os
 from functools import lru_cache, partial
 from pathlib import Path
 
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
-WIDTH = 64  # bytes
+from circuits.errors import LabError
+
+WIDTHS = (64, 32, 16)
+
+
+def _width(asked: str | None) -> int:
+    if asked is not None:
+        if asked not in map(str, WIDTHS):
+            raise LabError(f"QML_LAB_VECTOR is the bytes of a vector, one of {', '.join(map(str, WIDTHS))}, got {asked!r}")
+        return int(asked)
+    features = binding.get_host_cpu_features() if numba.config.CPU_NAME is None else {}
+    return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
+
+
+WIDTH = _width(os.environ.get("QML_LAB_VECTOR"))  # bytes
+HAS_PERMUTE = WIDTH == 64 and numba.config.CPU_NAME is None and bool(binding.get_host_cpu_features().get("avx512f"))
 
 
 class Vector(types.Type):
@@ -56,9 +72,7 @@ def load(typingctx, array, index):
     def codegen(context, builder, signature, args):
         kind = context.get_value_type(vector)
         index = context.cast(builder, args[1], signature.args[1], types.intp)
-        value = builder.load(_address(context, builder, signature.args[0], args[0], index, kind), typ=kind)
-        value.align = WIDTH
-        return value
+        return aligned_at(builder.load(_address(context, builder, signature.args[0], args[0], index, kind), typ=kind))
 
     return vector(array, index), codegen
 
@@ -72,8 +86,7 @@ def store(typingctx, array, index, value):
     def codegen(context, builder, signature, args):
         kind = context.get_value_type(value)
         index = context.cast(builder, args[1], signature.args[1], types.intp)
-        written = builder.store(args[2], _address(context, builder, signature.args[0], args[0], index, kind))
-        written.align = WIDTH
+        aligned_at(builder.store(args[2], _address(context, builder, signature.args[0], args[0], index, kind)))
         return context.get_dummy_value()
 
     return types.void(array, index, value), codegen
@@ -117,14 +130,16 @@ mul = _binary("a * b", "fmul")
 
 @intrinsic
 def fma(typingctx, a, b, c):
-    """Lane by lane a * b + c, rounded once."""
+    """Lane by lane a * b + c, rounded once where the machine can."""
     if not (isinstance(a, Vector) and a == b == c):
         return None
 
     def codegen(context, builder, signature, args):
         kind = context.get_value_type(a)
         suffix = f"v{a.lanes}f{a.element.bitwidth}"
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.{suffix}")
+        # fmuladd is fma where the machine has one, and not a slow call of the C library where it has none
+        name = f"llvm.fmuladd.{suffix}"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
         return builder.call(function, args)
 
     return a(a, b, c), codegen
@@ -140,6 +155,54 @@ def negate(typingctx, a):
         return builder.fneg(args[0])
 
     return a(a), codegen
+
+
+def _permuted_by_index(builder, value, kind, vector, delta):
+    """One instruction of AVX-512."""
+    integer = ir.IntType(vector.element.bitwidth)
+    indices = ir.VectorType(integer, vector.lanes)
+    delta = builder.trunc(delta, integer) if integer.width < delta.type.width else delta
+    first = builder.insert_element(ir.Constant(indices, ir.Undefined), delta, ir.IntType(32)(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), [0] * vector.lanes)
+    spread = builder.shuffle_vector(first, ir.Constant(indices, ir.Undefined), zeros)
+    order = builder.xor(spread, ir.Constant(indices, list(range(vector.lanes))))
+    name = f"llvm.x86.avx512.permvar.{'df' if integer.width == 64 else 'sf'}.512"
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind, indices]), name)
+    return builder.call(function, [value, order])
+
+
+def _permuted_by_bits(builder, value, kind, vector, delta):
+    """A swap of neighbours, of pairs, of fours, ... wherever that bit of delta is set."""
+    bit = 1
+    while bit < vector.lanes:
+        order = ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), [lane ^ bit for lane in range(vector.lanes)])
+        moved = builder.shuffle_vector(value, ir.Constant(kind, ir.Undefined), order)
+        asked = builder.icmp_signed("!=", builder.and_(delta, delta.type(bit)), delta.type(0))
+        value = builder.select(asked, moved, value)
+        bit *= 2
+    return value
+
+
+permuted = _permuted_by_index if HAS_PERMUTE else _permuted_by_bits
+
+
+def aligned_at(instruction):
+    """The load or store, told that its address is that of a whole vector."""
+    instruction.align = WIDTH
+    return instruction
+
+
+@intrinsic
+def exchange(typingctx, a, delta):
+    """Lane l of the result is lane l ^ delta."""
+    if not (isinstance(a, Vector) and isinstance(delta, types.Integer)):
+        return None
+
+    def codegen(context, builder, signature, args):
+        delta = context.cast(builder, args[1], signature.args[1], types.intp)
+        return permuted(builder, args[0], context.get_value_type(a), a, delta)
+
+    return a(a, delta), codegen
 
 
 @intrinsic
@@ -179,7 +242,7 @@ def _sources() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return f"{digest.hexdigest()} {WIDTH}"
 
 
 def jit(function=None, **options):

@@ -1,199 +1,203 @@
 """Kernels that mix rows: turns, one to three at a time, forward on a state and back on state and lambda.
 
-A row of a block is 64 bytes of real parts and 64 bytes of imaginary parts of one amplitude, a lane being a sample. Turns are
-real, so real and imaginary parts go through them apart, eight rows of each in registers. Going back, a turn's derivative
-Im <lambda| P |phi> is the sum over pairs of lambda_1 phi_0 - lambda_0 phi_1.
+A row is one vector of real parts and one of imaginary parts. Turns are real, so both go through them apart; the rows of a
+group stay in registers while all its turns act. A turn by the half angle h is three shears,
+
+    x0 -= tan(h / 2) x1;   x1 += sin(h) x0;   x0 -= tan(h / 2) x1,
+
+three multiply-adds a pair for any angle, where a rotation written out takes four; |h| is at most pi / 2 (the rest of the
+circle is a sign of the whole state, which no expectation value sees), so no shear is larger than one. Undone, the shears
+run with the other sign and give back the same numbers. Going back, a turn's derivative Im <lambda| P |phi> is the sum over
+pairs of lambda_1 phi_0 - lambda_0 phi_1.
+
+The bodies are written as instructions by Python loops over rows and pairs, once for every number of turns.
 """
 
-from qml.native.simd import broadcast, fma, jit, load, mul, negate, store
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from qml.native.simd import Vector, aligned_at, broadcast, exchange, fma, jit, load, mul, negate, permuted, store
 
 
-@jit
-def _turned(c, s, a, b):
-    """(c a - s b, c b + s a)."""
-    return fma(c, a, negate(mul(s, b))), fma(c, b, mul(s, a))
+
+class _Rows:
+    """Writes loads, stores and arithmetic of the 2^k rows base ^ (any of the flips) of a flat array."""
+
+    def __init__(self, context, builder, vector: Vector, base, flips: list, shifts: list | None):
+        self.context, self.builder, self.vector = context, builder, vector
+        self.kind = context.get_value_type(vector)
+        self.k = len(flips)
+        scale = base.type((2 * vector.lanes).bit_length() - 1)
+        self.starts = self._spread(builder.shl(base, scale), [builder.shl(flip, scale) for flip in flips])
+        self.shifts = None if shifts is None else self._spread(base.type(0), shifts)
+
+    def _spread(self, first, flips: list) -> list:
+        """first ^ (the flips chosen by the bits of e), for each e."""
+        out = [first]
+        for flip in flips:
+            out += [self.builder.xor(entry, flip) for entry in out]
+        return out
+
+    def _address(self, data, e: int, part: int):
+        at = self.builder.add(self.starts[e], self.starts[e].type(part * self.vector.lanes))
+        return self.builder.bitcast(self.builder.gep(data, [at]), ir.PointerType(self.kind))
+
+    def _moved(self, value, e: int):
+        if self.shifts is None:
+            return value
+        return permuted(self.builder, value, self.kind, self.vector, self.shifts[e])
+
+    def load(self, data, part: int) -> list:
+        values = [aligned_at(self.builder.load(self._address(data, e, part), typ=self.kind)) for e in range(1 << self.k)]
+        return [self._moved(value, e) for e, value in enumerate(values)]
+
+    def store(self, data, part: int, values: list) -> None:
+        for e, value in enumerate(values):
+            aligned_at(self.builder.store(self._moved(value, e), self._address(data, e, part)))
+
+    def fma(self, a, b, c):
+        name = f"llvm.fmuladd.v{self.vector.lanes}f{self.vector.element.bitwidth}"
+        kind = ir.FunctionType(self.kind, [self.kind] * 3)
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [a, b, c])
+
+    def pairs(self, j: int) -> list[tuple[int, int]]:
+        """Which rows turn j mixes, that with its bit 0 first."""
+        return [(e, e | 1 << j) for e in range(1 << self.k) if not e >> j & 1]
+
+    def turn(self, x: list, j: int, tangent, sine) -> None:
+        """x0 += tangent x1; x1 += sine x0; x0 += tangent x1 on every pair: shear by shear, so that pairs overlap."""
+        pairs = self.pairs(j)
+        for to, source, factor in ((0, 1, tangent), (1, 0, sine), (0, 1, tangent)):
+            for pair in pairs:
+                x[pair[to]] = self.fma(factor, x[pair[source]], x[pair[to]])
+
+    def moment(self, g, u: list, v: list, j: int):
+        """g + the sum over pairs of v1 u0 - v0 u1."""
+        for a, b in self.pairs(j):
+            g = self.fma(v[b], u[a], g)
+            g = self.fma(self.builder.fneg(v[a]), u[b], g)
+        return g
 
 
-@jit
-def _moment(g, u0, u1, v0, v1):
-    """g + v1 u0 - v0 u1."""
-    return fma(v1, u0, fma(negate(v0), u1, g))
+def _is_tuple(value, kind) -> bool:
+    return isinstance(value, types.UniTuple) and isinstance(value.dtype, kind)
 
 
-@jit
-def _four(base, f0, f1, lanes):
-    """Where the four rows start whose bits of two turns are 00, 10, 01 and 11."""
-    return base * 2 * lanes, (base ^ f0) * 2 * lanes, (base ^ f1) * 2 * lanes, (base ^ f0 ^ f1) * 2 * lanes
+def _unpacked(context, builder, signature, args, position: int) -> list:
+    return cgutils.unpack_tuple(builder, args[position])
 
 
-@jit
-def forward_1(state, lanes, bases, f0, c0, s0):
-    for k in range(bases.shape[0]):
-        p0 = bases[k] * 2 * lanes
-        p1 = (bases[k] ^ f0) * 2 * lanes
+def _data(context, builder, signature, args, position: int):
+    return cgutils.create_struct_proxy(signature.args[position])(context, builder, args[position]).data
+
+
+def _integers(context, builder, signature, args, position: int) -> list:
+    kind = signature.args[position].dtype
+    return [context.cast(builder, value, kind, types.intp) for value in cgutils.unpack_tuple(builder, args[position])]
+
+
+def _rows(context, builder, signature, args, vector, base: int, flips: int, shifts: int) -> _Rows:
+    start = context.cast(builder, args[base], signature.args[base], types.intp)
+    moved = _integers(context, builder, signature, args, shifts)
+    exchanged = moved if len(moved) else None
+    return _Rows(context, builder, vector, start, _integers(context, builder, signature, args, flips), exchanged)
+
+
+@intrinsic
+def turn_rows(typingctx, state, base, flips, shifts, tangents, sines):
+    """Turns on one group of rows of `state`.
+
+    Args:
+        base: the row in which every turn's bit is 0.
+        flips: how far each turn's other row is; shifts: how far its other lane is, or () where no lane moves.
+        tangents, sines: of the shears, a vector for each turn.
+    """
+    vector = tangents.dtype
+
+    def codegen(context, builder, signature, args):
+        rows = _rows(context, builder, signature, args, vector, 1, 2, 3)
+        data = _data(context, builder, signature, args, 0)
+        tangent, sine = (cgutils.unpack_tuple(builder, args[p]) for p in (4, 5))
         for part in range(2):
-            x0, x1 = load(state, p0 + part * lanes), load(state, p1 + part * lanes)
-            x0, x1 = _turned(c0, s0, x0, x1)
-            store(state, p0 + part * lanes, x0)
-            store(state, p1 + part * lanes, x1)
+            x = rows.load(data, part)
+            for j in range(rows.k):
+                rows.turn(x, j, tangent[j], sine[j])
+            rows.store(data, part, x)
+        return context.get_dummy_value()
+
+    return types.void(state, base, flips, shifts, tangents, sines), codegen
+
+
+@intrinsic
+def unturn_rows(typingctx, state, bra, base, flips, shifts, tangents, sines, moments):
+    """Turns undone, last first, on one group of rows of `state` and of `bra`; the moments with the derivatives added.
+
+    Args:
+        tangents, sines: of the shears that undo the turns, so the negative of those that did them.
+    """
+    vector = tangents.dtype
+
+    def codegen(context, builder, signature, args):
+        rows = _rows(context, builder, signature, args, vector, 2, 3, 4)
+        ket, dual = (_data(context, builder, signature, args, p) for p in (0, 1))
+        tangent, sine, g = (cgutils.unpack_tuple(builder, args[p]) for p in (5, 6, 7))
+        for part in range(2):
+            u, v = rows.load(ket, part), rows.load(dual, part)
+            for j in reversed(range(rows.k)):
+                g[j] = rows.moment(g[j], u, v, j)
+                rows.turn(u, j, tangent[j], sine[j])
+                rows.turn(v, j, tangent[j], sine[j])
+            rows.store(ket, part, u)
+            rows.store(dual, part, v)
+        return context.make_tuple(builder, signature.return_type, g)
+
+    return moments(state, bra, base, flips, shifts, tangents, sines, moments), codegen
 
 
 @jit
-def forward_2(state, lanes, bases, f0, f1, c0, s0, c1, s1):
+def forward(state, bases, flips, shifts, tangents, sines):
+    """Up to three turns on every group of rows; `bases` has the rows in which all their bits are 0."""
     for k in range(bases.shape[0]):
-        p0, p1, p2, p3 = _four(bases[k], f0, f1, lanes)
-        for part in range(2):
-            at = part * lanes
-            x0, x1, x2, x3 = load(state, p0 + at), load(state, p1 + at), load(state, p2 + at), load(state, p3 + at)
-            x0, x1 = _turned(c0, s0, x0, x1)
-            x2, x3 = _turned(c0, s0, x2, x3)
-            x0, x2 = _turned(c1, s1, x0, x2)
-            x1, x3 = _turned(c1, s1, x1, x3)
-            store(state, p0 + at, x0)
-            store(state, p1 + at, x1)
-            store(state, p2 + at, x2)
-            store(state, p3 + at, x3)
+        turn_rows(state, bases[k], flips, shifts, tangents, sines)
 
 
 @jit
-def forward_3(state, lanes, bases, f0, f1, f2, c0, s0, c1, s1, c2, s2):
+def backward(state, bra, bases, flips, shifts, tangents, sines, moments):
+    """The same undone on state and lambda; the sums of the moments, a vector for each turn."""
     for k in range(bases.shape[0]):
-        p0, p1, p2, p3 = _four(bases[k], f0, f1, lanes)
-        p4, p5, p6, p7 = _four(bases[k] ^ f2, f0, f1, lanes)
-        for part in range(2):
-            at = part * lanes
-            x0, x1, x2, x3 = load(state, p0 + at), load(state, p1 + at), load(state, p2 + at), load(state, p3 + at)
-            x4, x5, x6, x7 = load(state, p4 + at), load(state, p5 + at), load(state, p6 + at), load(state, p7 + at)
-            x0, x1 = _turned(c0, s0, x0, x1)
-            x2, x3 = _turned(c0, s0, x2, x3)
-            x4, x5 = _turned(c0, s0, x4, x5)
-            x6, x7 = _turned(c0, s0, x6, x7)
-            x0, x2 = _turned(c1, s1, x0, x2)
-            x1, x3 = _turned(c1, s1, x1, x3)
-            x4, x6 = _turned(c1, s1, x4, x6)
-            x5, x7 = _turned(c1, s1, x5, x7)
-            x0, x4 = _turned(c2, s2, x0, x4)
-            x1, x5 = _turned(c2, s2, x1, x5)
-            x2, x6 = _turned(c2, s2, x2, x6)
-            x3, x7 = _turned(c2, s2, x3, x7)
-            store(state, p0 + at, x0)
-            store(state, p1 + at, x1)
-            store(state, p2 + at, x2)
-            store(state, p3 + at, x3)
-            store(state, p4 + at, x4)
-            store(state, p5 + at, x5)
-            store(state, p6 + at, x6)
-            store(state, p7 + at, x7)
+        moments = unturn_rows(state, bra, bases[k], flips, shifts, tangents, sines, moments)
+    return moments
 
 
 @jit
-def backward_1(state, bra, lanes, bases, f0, c0, s0):
-    g0 = broadcast(state.dtype.type(0))
-    s0 = negate(s0)
-    for k in range(bases.shape[0]):
-        p0, p1 = bases[k] * 2 * lanes, (bases[k] ^ f0) * 2 * lanes
-        for part in range(2):
-            at = part * lanes
-            u0, u1 = load(state, p0 + at), load(state, p1 + at)
-            v0, v1 = load(bra, p0 + at), load(bra, p1 + at)
-            g0 = _moment(g0, u0, u1, v0, v1)
-            u0, u1 = _turned(c0, s0, u0, u1)
-            v0, v1 = _turned(c0, s0, v0, v1)
-            store(state, p0 + at, u0)
-            store(state, p1 + at, u1)
-            store(bra, p0 + at, v0)
-            store(bra, p1 + at, v1)
-    return g0
+def _turned_in_lanes(x, shift, cos, sine):
+    """cos x - sine x[lane ^ shift], where the sign of the sine is that of the lane."""
+    return fma(cos, x, negate(mul(sine, exchange(x, shift))))
 
 
 @jit
-def backward_2(state, bra, lanes, bases, f0, f1, c0, s0, c1, s1):
-    g0 = g1 = broadcast(state.dtype.type(0))
-    s0, s1 = negate(s0), negate(s1)
-    for k in range(bases.shape[0]):
-        p0, p1, p2, p3 = _four(bases[k], f0, f1, lanes)
+def forward_in_lanes(state, rows, shift, tangent, sine, lanes):
+    """A turn that mixes lanes of each row and no rows."""
+    cos = fma(tangent, sine, broadcast(state.dtype.type(1)))
+    for k in range(rows.shape[0]):
         for part in range(2):
-            at = part * lanes
-            u0, u1, u2, u3 = load(state, p0 + at), load(state, p1 + at), load(state, p2 + at), load(state, p3 + at)
-            v0, v1, v2, v3 = load(bra, p0 + at), load(bra, p1 + at), load(bra, p2 + at), load(bra, p3 + at)
-            g0 = _moment(_moment(g0, u0, u1, v0, v1), u2, u3, v2, v3)
-            g1 = _moment(_moment(g1, u0, u2, v0, v2), u1, u3, v1, v3)
-            u0, u1 = _turned(c0, s0, u0, u1)
-            u2, u3 = _turned(c0, s0, u2, u3)
-            v0, v1 = _turned(c0, s0, v0, v1)
-            v2, v3 = _turned(c0, s0, v2, v3)
-            u0, u2 = _turned(c1, s1, u0, u2)
-            u1, u3 = _turned(c1, s1, u1, u3)
-            v0, v2 = _turned(c1, s1, v0, v2)
-            v1, v3 = _turned(c1, s1, v1, v3)
-            store(state, p0 + at, u0)
-            store(state, p1 + at, u1)
-            store(state, p2 + at, u2)
-            store(state, p3 + at, u3)
-            store(bra, p0 + at, v0)
-            store(bra, p1 + at, v1)
-            store(bra, p2 + at, v2)
-            store(bra, p3 + at, v3)
-    return g0, g1
+            at = (2 * rows[k] + part) * lanes
+            store(state, at, _turned_in_lanes(load(state, at), shift, cos, sine))
 
 
 @jit
-def backward_3(state, bra, lanes, bases, f0, f1, f2, c0, s0, c1, s1, c2, s2):
-    g0 = g1 = g2 = broadcast(state.dtype.type(0))
-    s0, s1, s2 = negate(s0), negate(s1), negate(s2)
-    for k in range(bases.shape[0]):
-        p0, p1, p2, p3 = _four(bases[k], f0, f1, lanes)
-        p4, p5, p6, p7 = _four(bases[k] ^ f2, f0, f1, lanes)
+def backward_in_lanes(state, bra, rows, shift, tangent, sine, lanes):
+    """The same undone on state and lambda; half the moment, as both lanes of a pair have it."""
+    cos = fma(tangent, sine, broadcast(state.dtype.type(1)))
+    moment = broadcast(state.dtype.type(0))
+    half = broadcast(state.dtype.type(0.5))
+    for k in range(rows.shape[0]):
         for part in range(2):
-            at = part * lanes
-            u0, u1, u2, u3 = load(state, p0 + at), load(state, p1 + at), load(state, p2 + at), load(state, p3 + at)
-            u4, u5, u6, u7 = load(state, p4 + at), load(state, p5 + at), load(state, p6 + at), load(state, p7 + at)
-            v0, v1, v2, v3 = load(bra, p0 + at), load(bra, p1 + at), load(bra, p2 + at), load(bra, p3 + at)
-            v4, v5, v6, v7 = load(bra, p4 + at), load(bra, p5 + at), load(bra, p6 + at), load(bra, p7 + at)
-            g0 = _moment(_moment(g0, u0, u1, v0, v1), u2, u3, v2, v3)
-            g0 = _moment(_moment(g0, u4, u5, v4, v5), u6, u7, v6, v7)
-            u0, u1 = _turned(c0, s0, u0, u1)
-            u2, u3 = _turned(c0, s0, u2, u3)
-            u4, u5 = _turned(c0, s0, u4, u5)
-            u6, u7 = _turned(c0, s0, u6, u7)
-            v0, v1 = _turned(c0, s0, v0, v1)
-            v2, v3 = _turned(c0, s0, v2, v3)
-            v4, v5 = _turned(c0, s0, v4, v5)
-            v6, v7 = _turned(c0, s0, v6, v7)
-            g1 = _moment(_moment(g1, u0, u2, v0, v2), u1, u3, v1, v3)
-            g1 = _moment(_moment(g1, u4, u6, v4, v6), u5, u7, v5, v7)
-            u0, u2 = _turned(c1, s1, u0, u2)
-            u1, u3 = _turned(c1, s1, u1, u3)
-            u4, u6 = _turned(c1, s1, u4, u6)
-            u5, u7 = _turned(c1, s1, u5, u7)
-            v0, v2 = _turned(c1, s1, v0, v2)
-            v1, v3 = _turned(c1, s1, v1, v3)
-            v4, v6 = _turned(c1, s1, v4, v6)
-            v5, v7 = _turned(c1, s1, v5, v7)
-            g2 = _moment(_moment(g2, u0, u4, v0, v4), u1, u5, v1, v5)
-            g2 = _moment(_moment(g2, u2, u6, v2, v6), u3, u7, v3, v7)
-            u0, u4 = _turned(c2, s2, u0, u4)
-            u1, u5 = _turned(c2, s2, u1, u5)
-            u2, u6 = _turned(c2, s2, u2, u6)
-            u3, u7 = _turned(c2, s2, u3, u7)
-            v0, v4 = _turned(c2, s2, v0, v4)
-            v1, v5 = _turned(c2, s2, v1, v5)
-            v2, v6 = _turned(c2, s2, v2, v6)
-            v3, v7 = _turned(c2, s2, v3, v7)
-            store(state, p0 + at, u0)
-            store(state, p1 + at, u1)
-            store(state, p2 + at, u2)
-            store(state, p3 + at, u3)
-            store(state, p4 + at, u4)
-            store(state, p5 + at, u5)
-            store(state, p6 + at, u6)
-            store(state, p7 + at, u7)
-            store(bra, p0 + at, v0)
-            store(bra, p1 + at, v1)
-            store(bra, p2 + at, v2)
-            store(bra, p3 + at, v3)
-            store(bra, p4 + at, v4)
-            store(bra, p5 + at, v5)
-            store(bra, p6 + at, v6)
-            store(bra, p7 + at, v7)
-    return g0, g1, g2
+            at = (2 * rows[k] + part) * lanes
+            u, v = load(state, at), load(bra, at)
+            moment = fma(exchange(v, shift), u, moment)
+            moment = fma(negate(v), exchange(u, shift), moment)
+            store(state, at, _turned_in_lanes(u, shift, cos, sine))
+            store(bra, at, _turned_in_lanes(v, shift, cos, sine))
+    return mul(half, moment)
