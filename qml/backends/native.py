@@ -8,7 +8,8 @@ import numpy as np
 
 from qml.backends.base import Backend, Compiled, Slots, check_memory, random_generators
 from qml.native.fast import FastEngine
-from qml.native.plain import PlainEngine, n_threads
+from qml.native.plain import PlainEngine
+from qml.native.threads import n_threads
 
 MOST_FAST_QUBITS = 20  # a block holds eight states, or sixteen: above it one state at a time takes less memory
 

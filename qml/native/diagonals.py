@@ -6,8 +6,8 @@ moment Im(conj(lambda) phi) of every row is added to the same entries, and one t
 all its phases.
 """
 
-from qml.native.plan import BASIS, IS_OWN, OFFSET, PHASE, PHASE_END, RANK
-from qml.native.simd import add, broadcast, fma, jit, load, mul, negate, store, sub, total
+from qml.native.plan import ANGLE, BASIS, OFFSET, PHASE, PHASE_COLUMNS, PHASE_END, RANK, ROW, SIGN, TABLE_COLUMNS
+from qml.native.simd import add, broadcast, equal_lanes, fma, jit, load, mul, negate, shift, store, sub, total
 
 
 @jit
@@ -76,51 +76,49 @@ def gather_from_lanes(values, first, rank, lanes, lane_places, scratch):
     for y in range(1 << rank):
         scratch[y] = 0
         for lane in range(lanes):
-            scratch[y] += values[(first + (y ^ lane_places[lane])) * lanes + lane]
+            scratch[y] = scratch[y] + values[(first + (y ^ lane_places[lane])) * lanes + lane]
     for y in range(1 << rank):
-        store(values, (first + y) * lanes, broadcast(scratch[y]))
+        store(values, (first + y) * lanes, equal_lanes(values, scratch[y]))
 
 
 @jit
-def fill_tables(tables, phases, n_turns, cos, sin, own, real, imaginary, lanes):
-    """The tables of diagonals, those whose phases differ between lanes or the others, from their phases' half angles."""
-    zero, one = broadcast(real.dtype.type(0)), broadcast(real.dtype.type(1))
-    for t in range(tables.shape[0]):
-        if tables[t, IS_OWN] != own:
-            continue
-        first, rank = tables[t, OFFSET], tables[t, RANK]
-        for y in range(first, first + (1 << rank)):
-            store(real, y * lanes, one)
-            store(imaginary, y * lanes, zero)
-        for k in range(tables[t, PHASE], tables[t, PHASE_END]):
-            at, angle = phases[k, 0] * lanes, (phases[k, 1] - n_turns) * lanes
-            c, s = load(cos, angle), load(sin, angle)
-            if phases[k, 2] > 0:
-                s = negate(s)
-            a, b = _product(load(real, at), load(imaginary, at), c, s)
-            store(real, at, a)
-            store(imaginary, at, b)
-        product_transform(real, imaginary, first, rank, lanes)
+def fill_table(table, phases, n_turns, cos, sin, real, imaginary, lanes):
+    """One table of a diagonal, from the half angles of its phases."""
+    first, rank = table[OFFSET], table[RANK]
+    for y in range(first, first + (1 << rank)):
+        store(real, y * lanes, equal_lanes(real, 1.0))
+        store(imaginary, y * lanes, equal_lanes(real, 0.0))
+    for k in range(table[PHASE], table[PHASE_END]):
+        phase = shift(phases, k * PHASE_COLUMNS)
+        at, angle = phase[ROW] * lanes, (phase[ANGLE] - n_turns) * lanes
+        c, s = load(cos, angle), load(sin, angle)
+        if phase[SIGN] > 0:
+            s = negate(s)
+        a, b = _product(load(real, at), load(imaginary, at), c, s)
+        store(real, at, a)
+        store(imaginary, at, b)
+    product_transform(real, imaginary, first, rank, lanes)
 
 
 @jit
-def find_starts(tables, first, count, basis, base, starts):
-    """For each table the coordinates of an index."""
+def find_offsets(tables, count, basis, base, n_entries, places, offsets):
+    """For each of `count` tables, in turn: its first row, and the coordinates of an index; then where its places are."""
     for g in range(count):
-        row = first + g
-        starts[g] = 0
-        for k in range(tables[row, RANK]):
-            starts[g] |= parity(base & basis[tables[row, BASIS] + k]) << k
+        table = shift(tables, g * TABLE_COLUMNS)
+        start = 0
+        for k in range(table[RANK]):
+            start |= parity(base & basis[table[BASIS] + k]) << k
+        offsets[3 * g], offsets[3 * g + 1], offsets[3 * g + 2] = table[OFFSET], start, places + g * n_entries
 
 
 @jit
-def diagonal(state, n_entries, lanes, tables, first, count, places, at, starts, real, imaginary):
+def diagonal(state, n_entries, lanes, count, places, offsets, real, imaginary):
     """Every row times its entry, the product of its tables' rows."""
     for e in range(n_entries):
-        row = (tables[first, OFFSET] + (places[at + e] ^ starts[0])) * lanes
+        row = (offsets[0] + (places[offsets[2] + e] ^ offsets[1])) * lanes
         c, s = load(real, row), load(imaginary, row)
-        for g in range(1, count):
-            row = (tables[first + g, OFFSET] + (places[at + g * n_entries + e] ^ starts[g])) * lanes
+        for g in range(3, 3 * count, 3):
+            row = (offsets[g] + (places[offsets[g + 2] + e] ^ offsets[g + 1])) * lanes
             x, y = load(real, row), load(imaginary, row)
             c, s = fma(c, x, negate(mul(s, y))), fma(c, y, mul(s, x))
         p = e * 2 * lanes
@@ -130,17 +128,17 @@ def diagonal(state, n_entries, lanes, tables, first, count, places, at, starts, 
 
 
 @jit
-def undo_diagonal(state, bra, n_entries, lanes, tables, first, count, places, at, starts, real, imaginary, moments):
+def undo_diagonal(state, bra, n_entries, lanes, count, places, offsets, real, imaginary, moments):
     """Every row of state and lambda times the conjugate of its entry; their moments added to the tables' rows."""
     for e in range(n_entries):
         p = e * 2 * lanes
         a, b, u, v = load(state, p), load(state, p + lanes), load(bra, p), load(bra, p + lanes)
         w = fma(u, b, negate(mul(v, a)))
-        row = (tables[first, OFFSET] + (places[at + e] ^ starts[0])) * lanes
+        row = (offsets[0] + (places[offsets[2] + e] ^ offsets[1])) * lanes
         store(moments, row, add(load(moments, row), w))
         c, s = load(real, row), load(imaginary, row)
-        for g in range(1, count):
-            row = (tables[first + g, OFFSET] + (places[at + g * n_entries + e] ^ starts[g])) * lanes
+        for g in range(3, 3 * count, 3):
+            row = (offsets[g] + (places[offsets[g + 2] + e] ^ offsets[g + 1])) * lanes
             store(moments, row, add(load(moments, row), w))
             x, y = load(real, row), load(imaginary, row)
             c, s = fma(c, x, negate(mul(s, y))), fma(c, y, mul(s, x))
@@ -151,45 +149,47 @@ def undo_diagonal(state, bra, n_entries, lanes, tables, first, count, places, at
 
 
 @jit
-def multiply_out(tables, first, count, places, at, n_entries, lanes, real, imaginary, dense_real, dense_imaginary, to):
+def multiply_out(n_entries, lanes, count, places, offsets, real, imaginary, dense_real, dense_imaginary):
     """A diagonal that all lanes share, as one number for each row."""
     for e in range(n_entries):
-        row = (tables[first, OFFSET] + places[at + e]) * lanes
+        row = (offsets[0] + places[offsets[2] + e]) * lanes
         c, s = real[row], imaginary[row]
-        for g in range(1, count):
-            row = (tables[first + g, OFFSET] + places[at + g * n_entries + e]) * lanes
+        for g in range(3, 3 * count, 3):
+            row = (offsets[g] + places[offsets[g + 2] + e]) * lanes
             x, y = real[row], imaginary[row]
             c, s = c * x - s * y, c * y + s * x
-        dense_real[to + e], dense_imaginary[to + e] = c, s
+        dense_real[e] = c
+        dense_imaginary[e] = s
 
 
 @jit
-def fold_moments(tables, first, count, places, at, n_entries, lanes, dense_moments, to, moments):
+def fold_moments(n_entries, lanes, count, places, offsets, dense_moments, moments):
     """The moments of a diagonal's rows added to the rows of its tables, in the first lane."""
     for e in range(n_entries):
-        for g in range(count):
-            moments[(tables[first + g, OFFSET] + places[at + g * n_entries + e]) * lanes] += dense_moments[to + e]
+        for g in range(0, 3 * count, 3):
+            row = (offsets[g] + places[offsets[g + 2] + e]) * lanes
+            moments[row] = moments[row] + dense_moments[e]
 
 
 @jit
-def dense(state, n_entries, lanes, real, imaginary, at):
+def dense(state, n_entries, lanes, real, imaginary):
     """Every row times its number."""
     for e in range(n_entries):
         p = e * 2 * lanes
-        c, s = broadcast(real[at + e]), broadcast(imaginary[at + e])
+        c, s = broadcast(real[e]), broadcast(imaginary[e])
         a, b = load(state, p), load(state, p + lanes)
         store(state, p, fma(a, c, negate(mul(b, s))))
         store(state, p + lanes, fma(a, s, mul(b, c)))
 
 
 @jit
-def undo_dense(state, bra, n_entries, lanes, real, imaginary, at, moments):
+def undo_dense(state, bra, n_entries, lanes, real, imaginary, moments):
     """Every row of state and lambda times the conjugate of its number; their moments, summed over lanes, added up."""
     for e in range(n_entries):
         p = e * 2 * lanes
-        c, s = broadcast(real[at + e]), broadcast(imaginary[at + e])
+        c, s = broadcast(real[e]), broadcast(imaginary[e])
         a, b, u, v = load(state, p), load(state, p + lanes), load(bra, p), load(bra, p + lanes)
-        moments[at + e] += total(fma(u, b, negate(mul(v, a))))
+        moments[e] = moments[e] + total(fma(u, b, negate(mul(v, a))))
         store(state, p, fma(a, c, mul(b, s)))
         store(state, p + lanes, fma(b, c, negate(mul(a, s))))
         store(bra, p, fma(u, c, mul(v, s)))

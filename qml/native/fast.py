@@ -12,76 +12,55 @@ from qiskit.quantum_info import SparsePauliOp
 
 from circuits.paulis import PauliSums
 from circuits.program import Program
-from qml.native import sweeps
-from qml.native.angles import add_by_slot, half_angles, read_amplitudes
-from qml.native.plain import n_threads, threads
-from qml.native.plan import GATHERS, N_COSETS, N_ENTRIES, Plan, plan
-from qml.native.reads import MOST_RANK
+from qml.native import blocks
+from qml.native.angles import by_slot, half_angles, read_amplitudes, shears
+from qml.native.division import Division, Room
+from qml.native.shared_state import SharedState
 from qml.native.simd import aligned, lanes_of
+from qml.native.threads import n_threads, spread
 
 MOST_CHUNKS = 8  # units of work; fixed, so that sums do not depend on the number of threads
-WORTH_THREADS = 2e5  # rows times stages below which waking a thread costs more than it does
+WORTH_A_CHUNK = 1.5e4  # rows times stages below which waking a thread costs more than it does
 FEWEST_QUBITS_ALONE = 6  # from where on one state fills vectors
 MOST_QUBITS_TOGETHER = 12  # a block of states and its lambda leave the second-level cache above it
-ROWS_SHARED = 1 << 13  # of a state for each part of a thread's work on it
+FEWEST_QUBITS_SHARED = 18  # from where on threads share a state even where there are samples enough for all
 KEPT_BYTES = 1 << 25  # of final states that wait for a gradient
-
-
-class _Division:
-    """A plan for one way to lay out samples and for the slots that differ between lanes."""
-
-    def __init__(self, program: Program, sums: PauliSums, differs: np.ndarray, lane_bits: int, lanes: int):
-        self.plan: Plan = plan(program, sums, list(differs), lane_bits, lanes)
-        self.lane_bits, self.lanes = lane_bits, lanes
-        self.half = 0.5 * self.plan.coefficient
-        # one state at a time has nothing that its lanes share but need not
-        own = np.ones(len(self.half), bool) if lane_bits else np.append(differs, False)[self.plan.slot]
-        self.own_rows, self.shared_rows = np.flatnonzero(own), np.flatnonzero(~own)
-        self.start = np.zeros(0, np.int64) if self.plan.start is None else self.plan.start
-        tiles = self.plan.tables.tiles
-        self.tile_rows = int((tiles[:, N_ENTRIES] * tiles[:, GATHERS]).max(initial=0))
-        self.state_size = 2 * self.plan.n_rows * lanes
-
-    def dense(self, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-        """Room for diagonals that are multiplied out, which threads share."""
-        return tuple(np.empty((2, self.plan.n_dense * self.plan.n_rows), dtype))
-
-    def room(self, dtype: np.dtype, n_observables: int, dense: tuple[np.ndarray, np.ndarray]) -> sweeps.Room:
-        """Room for one thread."""
-        plan, lanes = self.plan, self.lanes
-        n_phases = len(plan.slot) - plan.n_turns
-        rows = [plan.n_turns] * 2 + [n_phases] * 2 + [plan.n_table_rows] * 3 + [plan.n_read_rows]
-        rows += [len(plan.slot), n_observables] + [2 * self.tile_rows] * 2
-        spare = 3  # kernels load the shears of three turns whatever their number
-        arrays = aligned(dtype, *[(count + spare) * lanes for count in rows])
-        exact = [array[: count * lanes] if k >= 7 else array for k, (array, count) in enumerate(zip(arrays, rows))]
-        n_tables = len(plan.tables.tables)
-        moments = np.empty(len(dense[0]))
-        scratch = np.empty(1 << MOST_RANK, dtype), np.empty(n_tables + 1, np.int64)
-        return sweeps.Room(*exact, *scratch, *dense, moments)
 
 
 @dataclass
 class Run:
-    """One run's angles, and its final states where they were kept.
+    """One run's angles, and what a gradient at the same angles can use of it.
 
     Attributes:
-        states: of the blocks or samples one after another, or None.
-        dense: the diagonals that all samples share, multiplied out, once they are.
+        width: samples, padded to whole vectors.
+        first, second: what kernels multiply by (`angles.shears`): own rows of `width`, then shared ones.
+        states: final ones of the blocks or samples, one after another, or None.
+        dense: the diagonals that all samples share, multiplied out, or None.
     """
 
-    division: _Division
+    division: Division
     batch: int
     width: int
     dtype: np.dtype
-    angles: sweeps.Angles
+    first: np.ndarray
+    second: np.ndarray
+    amplitudes: np.ndarray
     states: np.ndarray | None = None
-    dense: tuple[np.ndarray, np.ndarray] | None = None
+    dense: np.ndarray | None = None
 
     @property
     def n_blocks(self) -> int:
         """Units of samples: blocks of lanes, or single ones."""
         return self.batch if self.division.lane_bits else self.width // self.division.lanes
+
+    @property
+    def arguments(self) -> tuple:
+        """What kernels are told of the angles."""
+        division = self.division
+        return (
+            division.own_rows, division.shared_rows, self.first, self.second, self.amplitudes, division.start, self.width,
+            division.lanes, division.lane_bits,
+        )  # fmt: skip
 
 
 class FastEngine:
@@ -96,92 +75,84 @@ class FastEngine:
     ):
         self.program, self.n_observables = program, len(observables)
         self._sums = PauliSums.of(observables, program.n_qubits)
-        self._n_slots = len(program.slots)
-        self._is_input = np.isin(np.arange(self._n_slots), np.array(inputs, np.int64))
-        self._column = np.zeros(self._n_slots + 1, np.int64)
+        self._n_inputs, n_slots = len(inputs), len(program.slots)
+        self._is_input = np.isin(np.arange(n_slots), np.array(inputs, np.int64))
+        self._column = np.zeros(n_slots + 1, np.int64)
         self._column[list(inputs)] = np.arange(len(inputs))
         self._column[list(weights)] = -1 - np.arange(len(weights))
         self._amplitudes = np.array(program.amplitudes, np.int64)
-        self._divisions: dict[tuple, _Division] = {}
+        self._divisions: dict[tuple, Division] = {}
 
-    def division(self, batch: int, per_sample: bool, dtype: np.dtype) -> _Division:
+    def division(self, batch: int, per_sample: bool, dtype: np.dtype) -> Division:
         """The plan for a batch."""
         n, lanes = self.program.n_qubits, lanes_of(dtype)
         blocks = -(-batch // lanes)
         alone = n > MOST_QUBITS_TOGETHER or (n >= FEWEST_QUBITS_ALONE and 2 * batch <= blocks * lanes)
-        alone = alone and n > 2 * lanes.bit_length() - 2
-        key = lanes, alone, per_sample or alone
+        lane_bits = lanes.bit_length() - 1 if alone and n >= 2 * lanes.bit_length() - 1 else 0
+        key = lanes, lane_bits, per_sample or lane_bits > 0
         if key not in self._divisions:
-            differs = self._is_input | bool(per_sample or alone)
-            lane_bits = lanes.bit_length() - 1 if alone else 0
-            self._divisions[key] = _Division(self.program, self._sums, differs, lane_bits, lanes)
+            differs = self._is_input | key[2]
+            self._divisions[key] = Division(self.program, self._sums, differs, lane_bits, np.dtype(dtype))
         return self._divisions[key]
 
     def n_bytes(self, batch: int, dtype: np.dtype, per_sample: bool) -> int:
         """Memory of a gradient besides its inputs and outputs: states of every thread, and those kept."""
         division = self.division(batch, per_sample, dtype)
-        state = division.state_size * np.dtype(dtype).itemsize
+        state = division.state_size * division.dtype.itemsize
         at_once = 1 if self._is_shared(division, batch) else min(n_threads(), batch)
         return 2 * state * at_once + min(KEPT_BYTES, batch * state)
 
     def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(B, K) expectation values; weights (n,) or (B, n)."""
-        return self.values(self.prepare(inputs, weights))
+        return self._values(self._prepared(inputs, weights), keep=False)
 
     def forward(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Run]:
         """Expectation values, and the run with its final states, where these are few enough to keep."""
-        run = self.prepare(inputs, weights)
-        return self.values(run, keep=True), run
+        run = self._prepared(inputs, weights)
+        return self._values(run, keep=True), run
 
-    def prepare(self, inputs: np.ndarray, weights: np.ndarray) -> Run:
+    def _prepared(self, inputs: np.ndarray, weights: np.ndarray) -> Run:
         """Cosines and sines of one run."""
         dtype, batch = weights.dtype, len(inputs)
         division = self.division(batch, weights.ndim == 2, dtype)
         width = batch if division.lane_bits else -(-batch // division.lanes) * division.lanes
-        inputs, weights = _plain_array(inputs), _plain_array(np.atleast_2d(weights))
-        n_own, n_shared = len(division.own_rows), len(division.shared_rows)
-        half = np.empty(n_own * width + n_shared)
-        own, shared = half[: n_own * width], half[n_own * width :]
-        column, slot = self._column, division.plan.slot
-        half_angles(inputs, weights, column, division.own_rows, slot, division.half, width, own)
-        half_angles(inputs, weights, column, division.shared_rows, slot, division.half, 1, shared)
-        (amplitudes,) = aligned(dtype, len(self._amplitudes) * width)
-        if len(self._amplitudes):
-            read_amplitudes(inputs, weights, column, self._amplitudes, width, amplitudes)
-        cos, sin = np.cos(half), np.sin(half)
-        angles = sweeps.Angles(
-            division.own_rows, cos[: len(own)], sin[: len(own)],
-            division.shared_rows, cos[len(own) :], sin[len(own) :], amplitudes, division.start, width,
+        inputs, weights = _plain_array(inputs), _plain_array(weights.reshape(-1, weights.shape[-1]))
+        own_rows, shared_rows, plan = division.own_rows, division.shared_rows, division.plan
+        half = np.empty(len(own_rows) * width + len(shared_rows))
+        half_angles(
+            inputs, weights, self._column, own_rows, shared_rows, plan.slot, division.half, width, half
         )  # fmt: skip
-        return Run(division, batch, width, dtype, angles)
+        amplitudes = division.nothing
+        if len(self._amplitudes):
+            (amplitudes,) = aligned(dtype, len(self._amplitudes) * width)
+            read_amplitudes(inputs, weights, self._column, self._amplitudes, width, amplitudes)
+        first, second = aligned(dtype, len(half), len(half))
+        shears(own_rows, shared_rows, plan.n_turns, width, np.cos(half), np.sin(half), first, second)
+        return Run(division, batch, width, dtype, first, second, amplitudes)
 
-    def values(self, run: Run, keep: bool = False) -> np.ndarray:
-        """(B, K) expectation values at prepared angles.
+    def _values(self, run: Run, keep: bool) -> np.ndarray:
+        """(B, K) expectation values; the final states stay in the run if they are few and to be kept."""
+        division, size = run.division, run.division.state_size
+        values = np.empty((run.batch, self.n_observables), run.dtype)
+        if self._is_shared(division, run.batch):
+            keep = keep and (run.batch == 1 or run.batch * size * run.dtype.itemsize <= KEPT_BYTES)
+            SharedState(self.n_observables, run).values(values, keep)
+            return values
+        keep = keep and run.n_blocks * size * run.dtype.itemsize <= KEPT_BYTES
+        if keep:
+            (run.states,) = aligned(run.dtype, run.n_blocks * size)
 
-        Args:
-            keep: leave the final states in the run, if they are few.
-        """
-        (values,) = aligned(run.dtype, self.n_observables * run.width)
-        if self._is_shared(run.division, run.batch):
-            _Shared(self, run).values(values, keep)
-        else:
-            n_blocks, size = run.n_blocks, run.division.state_size
-            keep = keep and n_blocks * size * run.dtype.itemsize <= KEPT_BYTES
-            if keep:
-                (run.states,) = aligned(run.dtype, n_blocks * size)
+        def work(room: Room, multiply: bool, first: int, last: int) -> None:
+            states = run.states if keep else room.state
+            self._values_of(run, room, multiply, first, last, states, size if keep else 0, values)
 
-            def work(room: sweeps.Room, multiply: bool, first: int, last: int) -> None:
-                states = run.states if keep else aligned(run.dtype, size)[0]
-                self._values_of(run, room, multiply, first, last, states, size if keep else 0, values)
+        self._in_chunks(run, work)
+        return values
 
-            self._in_chunks(run, work)
-        return np.ascontiguousarray(values.reshape(self.n_observables, run.width)[:, : run.batch].T)
-
-    def _values_of(self, run: Run, room, multiply: bool, first: int, last: int, states, stride: int, values) -> None:
-        division = run.division
-        sweeps.values_of_blocks(
-            first, last, multiply, states, stride, division.plan.tables, room, run.angles,
-            division.lanes, division.lane_bits, values,
+    def _values_of(self, run: Run, room: Room, multiply: bool, first: int, last: int, states, stride: int, values) -> None:
+        blocks.values_of_blocks(
+            first, last, multiply, states, stride, run.division.plan.n_rows, *run.division.plan.packed, *room.arguments, run.dense,
+            *run.arguments, values,
         )  # fmt: skip
 
     def vjp(
@@ -192,78 +163,68 @@ class FastEngine:
         Args:
             run: these angles as `forward` gave them, where that was done already.
         """
-        run = run or self.prepare(inputs, weights)
-        division = run.division
-        sizes = [len(self._amplitudes) * run.width, len(division.own_rows) * run.width, self.n_observables * run.width]
-        of_start, of_own, padded = aligned(run.dtype, *sizes)
-        padded.reshape(self.n_observables, run.width)[:, : run.batch] = cotangents.T
-        padded.reshape(self.n_observables, run.width)[:, run.batch :] = 0
+        run = run or self._prepared(inputs, weights)
+        division, plan = run.division, run.division.plan
+        cotangents = _plain_array(cotangents)
+        of_start, of_own = aligned(run.dtype, len(self._amplitudes) * run.width, len(division.own_rows) * run.width)
         if self._is_shared(division, run.batch):
-            _Shared(self, run).derivatives(padded, of_own, of_start)
+            SharedState(self.n_observables, run).derivatives(cotangents, of_own, of_start)
             of_shared = np.zeros(0)
         else:
-            of_shared = self._derivatives(run, padded, of_own, of_start)
-        return self._by_slot(run, weights, of_own, of_shared, of_start)
+            of_shared = self._derivatives(run, cotangents, of_own, of_start)
+        of_inputs = np.zeros((run.batch, self._n_inputs))
+        of_weights = np.zeros((run.batch if weights.ndim == 2 else 1, weights.shape[-1]))
+        by_slot(
+            of_own, of_shared, of_start, division.own_rows, division.shared_rows, self._amplitudes, plan.slot,
+            division.half, self._column, run.width, of_inputs, of_weights,
+        )  # fmt: skip
+        of_weights = of_weights.reshape(weights.shape)
+        return of_inputs.astype(run.dtype, copy=False), of_weights.astype(run.dtype, copy=False)
 
     def _derivatives(self, run: Run, cotangents, of_own, of_start) -> np.ndarray:
         """Fills `of_own` and `of_start`; the derivatives by shared angle row."""
         division, size = run.division, run.division.state_size
         states, run.states = run.states, None  # used up: a second gradient computes them again
-        rooms: dict[int, tuple[sweeps.Room, np.ndarray]] = {}
+        parts: dict[int, tuple[Room, np.ndarray]] = {}
 
-        def work(room: sweeps.Room, multiply: bool, first: int, last: int) -> None:
-            (bra,) = aligned(run.dtype, size)
-            own_states = aligned(run.dtype, size)[0] if states is None else states
+        def work(room: Room, multiply: bool, first: int, last: int) -> None:
             of_shared = np.empty(len(division.shared_rows))
-            rooms[first] = room, of_shared
-            sweeps.derivatives_of_blocks(
-                first, last, multiply, last - first == run.n_blocks, own_states, 0 if states is None else size, bra,
-                division.plan.tables, room, run.angles, division.lanes, division.lane_bits,
+            parts[first] = room, of_shared
+            is_all = last - first == run.n_blocks
+            blocks.derivatives_of_blocks(
+                first, last, multiply, is_all, room.state if states is None else states, 0 if states is None else size,
+                room.bra, division.plan.n_rows, *division.plan.packed, *room.arguments, run.dense, *run.arguments,
                 cotangents, of_own, of_shared, of_start,
             )  # fmt: skip
 
-        self._in_chunks(run, work)
-        (room, of_shared), *others = [rooms[first] for first in sorted(rooms)]
-        for other, part in others:
-            of_shared += part
-            room.dense_moments[:] += other.dense_moments
-        if others and len(division.shared_rows):
-            plan = division.plan
-            sweeps.write_dense_derivatives(plan.tables, room, run.angles, division.lanes, plan.n_rows, of_shared)
-        return of_shared
+        def add_up() -> np.ndarray:
+            (room, of_shared), *others = [parts[first] for first in sorted(parts)]
+            for other, part in others:
+                of_shared += part
+                room.dense_moments += other.dense_moments
+            if others and division.plan.n_dense:
+                plan = division.plan
+                blocks.finish_derivatives(
+                    plan.n_rows, *plan.packed, *room.arguments, run.dense, *run.arguments, of_shared
+                )  # fmt: skip
+            return of_shared
 
-    def _by_slot(self, run: Run, weights: np.ndarray, of_own, of_shared, of_start) -> tuple[np.ndarray, np.ndarray]:
-        division, slot, column = run.division, run.division.plan.slot, self._column
-        n_weights = weights.shape[-1]
-        of_inputs = np.zeros((run.batch, self._n_slots - n_weights))
-        of_weights = np.zeros((run.batch if weights.ndim == 2 else 1, n_weights))
-        add_by_slot(of_own, division.own_rows, slot, division.half, column, run.width, of_inputs, of_weights)
-        if len(of_shared):
-            one = of_inputs[:1]
-            add_by_slot(of_shared, division.shared_rows, slot, division.half, column, 1, one, of_weights)
-        for k, place in enumerate(column[self._amplitudes]):
-            found = of_start[k * run.width : k * run.width + run.batch]
-            if place >= 0:
-                of_inputs[:, place] = found
-            else:
-                of_weights[:, -1 - place] = found if weights.ndim == 2 else found.sum()
-        of_weights = of_weights if weights.ndim == 2 else of_weights[0]
-        return of_inputs.astype(run.dtype, copy=False), of_weights.astype(run.dtype, copy=False)
+        return self._in_chunks(run, work, add_up)
 
     def probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of samples with their (2^n, samples) probabilities, unnormalised where amplitudes are."""
-        run = self.prepare(inputs, weights)
+        run = self._prepared(inputs, weights)
         division, lanes = run.division, run.division.lanes
         where = division.plan.form.logical_rows()
-        (values,) = aligned(run.dtype, self.n_observables * run.width)
-        (state,) = aligned(run.dtype, division.state_size)
+        run.dense = division.dense()
+        room = division.room(self.n_observables)
+        values = np.empty((run.batch, self.n_observables), run.dtype)
         for block in range(run.n_blocks):
             if self._is_shared(division, run.batch):
-                _Shared(self, run).forward(block, state)
+                SharedState(self.n_observables, run).forward(block, room.state)
             else:
-                room = division.room(run.dtype, self.n_observables, division.dense(run.dtype))
-                self._values_of(run, room, True, block, block + 1, state, 0, values)
-            rows = state.reshape(-1, 2, lanes)
+                self._values_of(run, room, True, block, block + 1, room.state, 0, values)
+            rows = room.state.reshape(-1, 2, lanes)
             chances = rows[:, 0] ** 2 + rows[:, 1] ** 2
             if division.lane_bits:
                 yield slice(block, block + 1), chances.reshape(-1, 1)[where]
@@ -271,137 +232,37 @@ class FastEngine:
             samples = slice(block * lanes, min((block + 1) * lanes, run.batch))
             yield samples, chances[where, : samples.stop - samples.start]
 
-    def _is_shared(self, division: _Division, batch: int) -> bool:
+    def _is_shared(self, division: Division, batch: int) -> bool:
         """Whether the threads share the rows of each state."""
-        return bool(division.tile_rows) and (batch < MOST_CHUNKS // 2 or self.program.n_qubits > 18)
+        return bool(division.tile_rows) and (batch < MOST_CHUNKS // 2 or self.program.n_qubits >= FEWEST_QUBITS_SHARED)
 
-    def _in_chunks(self, run: Run, work: Callable[[sweeps.Room, bool, int, int], None]) -> None:
-        """`work(room, multiply, first, last)` on ranges of blocks, on threads where that pays.
+    def _in_chunks(self, run: Run, work: Callable[[Room, bool, int, int], None], finish: Callable = lambda: None):
+        """`work(room, multiply, first, last)` on ranges of blocks, on threads where that pays; then `finish()`.
 
-        `multiply` says that the room's diagonals that samples share are still to be multiplied out.
+        `multiply` says that the diagonals that samples share are still to be multiplied out.
         """
         division, n_blocks = run.division, run.n_blocks
         plan = division.plan
-        is_small = n_blocks * plan.n_rows * len(plan.tables.stages) < WORTH_THREADS
-        size = max(1, n_blocks if is_small else -(-n_blocks // MOST_CHUNKS))
+        n_chunks = max(1, min(MOST_CHUNKS, int(n_blocks * plan.n_rows * len(plan.tables.stages) / WORTH_A_CHUNK)))
+        size = max(1, -(-n_blocks // n_chunks))
         chunks = [(first, min(first + size, n_blocks)) for first in range(0, n_blocks, size)]
-        multiply, run.dense = run.dense is None, run.dense or division.dense(run.dtype)
-        rooms = [division.room(run.dtype, self.n_observables, run.dense) for _ in chunks]
+        multiply = run.dense is None
+        if multiply:
+            run.dense = division.dense()
+        rooms = [division.room(self.n_observables) for _ in chunks]
         if len(chunks) > 1 and multiply and plan.n_dense:
-            sweeps.fill_shared(plan.tables, rooms[0], run.angles, division.lanes, division.lane_bits)
-            sweeps.fill_dense(plan.tables, rooms[0], division.lanes, plan.n_rows)
+            blocks.multiply_diagonals(plan.n_rows, *plan.packed, *rooms[0].arguments, run.dense, *run.arguments)
             multiply = False
-        calls = [(room, multiply, *chunk) for room, chunk in zip(rooms, chunks)]
-        if len(chunks) > 1 and n_threads() > 1:
-            list(threads().map(lambda call: work(*call), calls))
+        if len(chunks) == 1:
+            work(rooms[0], multiply, *chunks[0])
         else:
-            for call in calls:
-                work(*call)
+            spread(work, [(room, multiply, *chunk) for room, chunk in zip(rooms, chunks)])
+        result = finish()
+        division.give_back(rooms)
+        return result
 
 
 def _plain_array(array: np.ndarray) -> np.ndarray:
     """The array as kernels are compiled for: contiguous and not read-only."""
     flags = array.flags
     return array if flags.c_contiguous and flags.writeable else np.array(array)
-
-
-class _Shared:
-    """One state at a time, whose cosets and rows the threads share in parts."""
-
-    def __init__(self, engine: FastEngine, run: Run):
-        self._engine, self._run, self._division = engine, run, run.division
-        self._tables = run.division.plan.tables
-        n_rows = run.division.plan.n_rows
-        self._n_parts = min(MOST_CHUNKS, max(1, n_rows // ROWS_SHARED))
-        self._rooms = [run.division.room(run.dtype, engine.n_observables, run.division.dense(run.dtype)) for _ in range(self._n_parts)]
-        self._layout = run.division.lanes, run.division.lane_bits
-
-    def _parts(self, count: int, work: Callable[[sweeps.Room, int, int], None]) -> None:
-        """`work(room, first, last)` on every part of `count` things."""
-        ends = [count * part // self._n_parts for part in range(self._n_parts + 1)]
-        parts = list(zip(self._rooms, ends, ends[1:]))
-        if n_threads() > 1 and self._n_parts > 1:
-            list(threads().map(lambda part: work(*part), parts))
-        else:
-            for part in parts:
-                work(*part)
-
-    def _summed(self, name: str) -> None:
-        """The first room's array becomes the sum of all rooms'."""
-        first = getattr(self._rooms[0], name)
-        for room in self._rooms[1:]:
-            first += getattr(room, name)
-
-    def _fill(self, sample: int) -> None:
-        for room in self._rooms:
-            sweeps.fill_own(self._tables, room, self._run.angles, sample, *self._layout)
-
-    def forward(self, sample: int, state: np.ndarray) -> None:
-        """The sample's final state."""
-        self._fill(sample)
-        sweeps.start(state, self._run.angles, sample, *self._layout)
-        for number in range(len(self._tables.tiles)):
-
-            def work(room, first, last, number=number):
-                sweeps.forward_tile(state, self._tables, room, number, first, last, *self._layout)
-
-            self._parts(int(self._tables.tiles[number, N_COSETS]), work)
-
-    def values(self, values: np.ndarray, keep: bool) -> None:
-        """Fills `values` by observable and sample."""
-        run, (lanes, lane_bits) = self._run, self._layout
-        size = self._division.state_size
-        keep = keep and (run.batch == 1 or run.batch * size * run.dtype.itemsize <= KEPT_BYTES)
-        (states,) = aligned(run.dtype, size * (run.batch if keep else 1))
-        for sample in range(run.batch):
-            state = states[sample * size : (sample + 1) * size] if keep else states
-            self.forward(sample, state)
-            for room in self._rooms:
-                sweeps.clear(room.weights, lanes)
-
-            def work(room, first, last, state=state):
-                sweeps.moments_of_observables(state, self._tables, room, first, last, lanes, lane_bits)
-
-            self._parts(self._division.plan.n_rows, work)
-            self._summed("weights")
-            sweeps.write_values(self._tables, self._rooms[0], sample, run.width, lanes, lane_bits, values)
-        if keep:
-            run.states = states
-
-    def derivatives(self, cotangents: np.ndarray, of_own: np.ndarray, of_start: np.ndarray) -> None:
-        """Fills derivatives by angle row and sample, and by amplitude and sample."""
-        run, size = self._run, self._division.state_size
-        states, run.states = run.states, None
-        (bra,) = aligned(run.dtype, size)
-        own = aligned(run.dtype, size)[0] if states is None else None
-        for sample in range(run.batch):
-            if states is None:
-                state = own
-                self.forward(sample, state)
-            else:
-                state = states[sample * size : (sample + 1) * size]
-                self._fill(sample)
-            self._backward(sample, state, bra, cotangents, of_own, of_start)
-
-    def _backward(self, sample: int, state, bra, cotangents, of_own, of_start) -> None:
-        run, tables, (lanes, lane_bits) = self._run, self._tables, self._layout
-        first_room = self._rooms[0]
-        sweeps.read_cotangents(tables, first_room, sample, run.width, lanes, lane_bits, cotangents)
-
-        def observe(room, first, last):
-            sweeps.lambda_of_observables(state, bra, tables, first_room, first, last, lanes, lane_bits)
-
-        self._parts(self._division.plan.n_rows, observe)
-        for room in self._rooms:
-            sweeps.clear(room.moments, lanes)
-            sweeps.clear(room.of_angles, lanes)
-        for number in reversed(range(len(tables.tiles))):
-
-            def work(room, first, last, number=number):
-                sweeps.backward_tile(state, bra, tables, room, number, first, last, lanes, lane_bits)
-
-            self._parts(int(tables.tiles[number, N_COSETS]), work)
-        self._summed("moments")
-        self._summed("of_angles")
-        sweeps.write_derivatives(tables, first_room, run.angles, sample, lanes, lane_bits, of_own, np.zeros(0))
-        sweeps.of_amplitudes(bra, run.angles, sample, lanes, lane_bits, of_start)

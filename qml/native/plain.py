@@ -3,10 +3,8 @@
 It is the reference that faster engines are held against: every step is one short kernel of `kernels.py`.
 """
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
@@ -14,26 +12,10 @@ from qiskit.quantum_info import SparsePauliOp
 from circuits.paulis import PauliSums, masks
 from circuits.program import Gate, Program, Rotation
 from qml.native import kernels
+from qml.native.threads import n_threads, spread
 
 BLOCK_BYTES = 1 << 20  # of one state block: it and its lambda stay in a core's second-level cache
 WIDEST_BLOCK = 64
-
-
-@lru_cache(maxsize=1)
-def threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_threads(), thread_name_prefix="qml-native")
-
-
-@lru_cache(maxsize=1)
-def n_threads() -> int:
-    """Threads the engine uses: NUMBA_NUM_THREADS, else OMP_NUM_THREADS, else the cores this process may use."""
-    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
-        if os.environ.get(name, "").isdigit() and int(os.environ[name]) > 0:
-            return int(os.environ[name])
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-os.register_at_fork(after_in_child=threads.cache_clear) if hasattr(os, "register_at_fork") else None
 
 
 class PlainEngine:
@@ -95,16 +77,16 @@ class PlainEngine:
         lanes = self._lanes(batch, angles.dtype)
         blocks = [slice(start, min(start + lanes, batch)) for start in range(0, batch, lanes)]
 
-        def one(samples):
+        def one(place, samples):
             re, im = self._start(angles[:, samples])
             cos, sin = self._trigonometry(angles[:, samples])
             bits, entries_re, entries_im, _ = self._fixed[angles.dtype]
             kernels.forward(re, im, self._table, cos, sin, bits, entries_re, entries_im)
-            return finish(samples, re, im, cos, sin)
+            results[place] = finish(samples, re, im, cos, sin)
 
-        if len(blocks) <= 1 or n_threads() == 1:
-            return [one(samples) for samples in blocks]
-        return list(threads().map(one, blocks))
+        results = [None] * len(blocks)
+        spread(one, enumerate(blocks))
+        return results
 
     def _lanes(self, batch: int, dtype: np.dtype) -> int:
         state = 2 * dtype.itemsize << self.program.n_qubits

@@ -25,6 +25,8 @@ STAGE, STAGE_END, ENTRIES, N_ENTRIES, COSET, N_COSETS, GATHERS, TILE_COLUMNS = r
 # Columns of `tables`, and of `groups`: the observables' terms by flip and by whether i^(number of Y) is imaginary.
 OFFSET, RANK, BASIS, IS_OWN, PHASE, PHASE_END, LOW, HIGH, TABLE_COLUMNS = range(9)
 FLIP, IS_ODD, TABLE, TABLE_END, GROUP_COLUMNS = range(5)
+ROW, ANGLE, SIGN, PHASE_COLUMNS = range(4)  # of `phases`
+TERM_ROW, OWNER, TERM_COLUMNS = range(3)  # of `terms`
 
 TILE_BITS = 8  # rows of a gathered tile: with lambda's, 64 kB
 DIRECT_BITS = 12  # rows up to which a state is swept whole
@@ -32,13 +34,13 @@ LOW_BITS = 10  # rows of a block of the observables' pass
 
 
 class Tables(NamedTuple):
-    """What kernels read. Arrays of int64, flat unless said otherwise.
+    """What kernels read. Arrays of int64, flat unless said otherwise, but for the last.
 
     Attributes:
         tiles, stages: (n, TILE_COLUMNS), (n, STAGE_COLUMNS).
         entries: index of each entry of a tile, from a base of 0: its row, and how its lanes are exchanged.
         cosets: base rows of tiles. bases: entries in which all bits of a stage's turns are 0.
-        reads: of each turn. lane_signs: int8, (n_turns, lanes): -1 where the turn's bit of the lane index alone is 1.
+        reads: of each turn. lane_signs: (n_turns, lanes): -1 where the turn's bit of the lane index alone is 1.
         places: the table rows of a diagonal stage's entries. tables: (n, TABLE_COLUMNS) of diagonals. basis: of all tables.
             A DIAGONAL stage multiplies by the rows of its tables; a DENSE one, whose phases all lanes share, by numbers
             that are multiplied out once a run, and its FLIPS + 1 is which.
@@ -68,6 +70,27 @@ class Tables(NamedTuple):
     term_coefficients: np.ndarray
 
 
+class Packed(NamedTuple):
+    """`Tables` in three arrays: a kernel's call costs by the number of arrays that it is given.
+
+    Attributes:
+        integers: every table of integers, end to end. shapes: (n, 3): where each starts, its rows and its columns.
+        coefficients: of the observables' terms.
+    """
+
+    integers: np.ndarray
+    shapes: np.ndarray
+    coefficients: np.ndarray
+
+
+def pack(tables: Tables) -> Packed:
+    """The tables end to end, in order; the last one is that of floats."""
+    *arrays, coefficients = tables
+    starts = np.cumsum([0, *(array.size for array in arrays)])
+    shapes = [(start, len(array), array.shape[1] if array.ndim == 2 else 1) for start, array in zip(starts, arrays)]
+    return Packed(np.concatenate([array.ravel() for array in arrays]), np.array(shapes, np.int64), coefficients)
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything about a program that does not change from run to run.
@@ -83,6 +106,7 @@ class Plan:
     lane_bits: int
     form: NormalForm
     tables: Tables
+    packed: Packed
     n_rows: int
     n_turns: int
     n_table_rows: int
@@ -347,8 +371,8 @@ class _Writer:
 
     def plan(self, form: NormalForm, sums: PauliSums, start: np.ndarray | None) -> Plan:
         angles = [*self._turn_angles, *self._phase_angles]
-        phases = _table(self._phases, 3)
-        phases[:, 1] += len(self._turn_angles)
+        phases = _table(self._phases, PHASE_COLUMNS)
+        phases[:, ANGLE] += len(self._turn_angles)
         groups, terms, coefficients, reads, read_places = _observables(form, sums, self._lane_bits, self._lanes)
         tables = Tables(
             _table(self._tiles, TILE_COLUMNS), _table(self._stages, STAGE_COLUMNS),
@@ -358,7 +382,7 @@ class _Writer:
             terms, coefficients,
         )  # fmt: skip
         return Plan(
-            self._n_qubits, self._lane_bits, form, tables, 1 << self._n_qubits - self._lane_bits, len(self._reads),
+            self._n_qubits, self._lane_bits, form, tables, pack(tables), 1 << self._n_qubits - self._lane_bits, len(self._reads),
             self._tables.size, reads.size, self._n_dense,
             np.array([-1 if a.slot is None else a.slot for a in angles], np.int64),
             np.array([a.coefficient for a in angles], float), start,
@@ -367,7 +391,7 @@ class _Writer:
     def _lane_signs(self) -> np.ndarray:
         lanes = np.arange(self._lanes) if self._lane_bits else np.zeros(self._lanes, np.int64)
         reads = np.array(self._reads, np.int64).reshape(-1, 1)
-        return (1 - 2 * (np.bitwise_count(reads & lanes).astype(np.int64) & 1)).astype(np.int8)
+        return (1 - 2 * (np.bitwise_count(reads & lanes).astype(np.int64) & 1))
 
 
 class _TableWriter:
@@ -421,4 +445,4 @@ def _observables(form: NormalForm, sums: PauliSums, lane_bits: int, lanes: int):
             for place, coordinates in table.coordinates.items():
                 terms.append((offset + coordinates, members[place][2]))
                 coefficients.append(members[place][1])
-    return _table(groups, GROUP_COLUMNS), _table(terms, 2), np.array(coefficients, float), writer, places
+    return _table(groups, GROUP_COLUMNS), _table(terms, TERM_COLUMNS), np.array(coefficients, float), writer, places

@@ -5,6 +5,7 @@ with AVX-512, 32 with AVX, 16 elsewhere (NEON, SSE). QML_LAB_VECTOR=32 or 16 ask
 """
 
 import hashlib
+import operator
 import os
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import numba
 import numpy as np
 from llvmlite import binding, ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic, models, overload, register_model
 
 from circuits.errors import LabError
 
@@ -53,43 +54,130 @@ def lanes_of(dtype) -> int:
     return WIDTH // np.dtype(dtype).itemsize
 
 
-def _is_row(array) -> bool:
-    return isinstance(array, types.Array) and array.ndim == 1 and isinstance(array.dtype, types.Float)
+class Pointer(types.Type):
+    """The Numba type of the address of numbers that lie end to end.
+
+    Kernels pass addresses rather than arrays: an array is seven values and a reference count, which a function of twenty
+    tables is half a second longer to compile for. The caller keeps the memory and knows its size.
+    """
+
+    def __init__(self, element: types.Number):
+        self.element = element
+        super().__init__(name=f"Pointer({element})")
 
 
-def _address(context, builder, array_type, array, index, vector):
-    data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), ir.PointerType(vector))
-
-
-@intrinsic
-def load(typingctx, array, index):
-    """The lanes that start at array[index]; the array is flat and the address 64-byte aligned."""
-    if not (_is_row(array) and isinstance(index, types.Integer)):
-        return None
-    vector = Vector(array.dtype)
-
-    def codegen(context, builder, signature, args):
-        kind = context.get_value_type(vector)
-        index = context.cast(builder, args[1], signature.args[1], types.intp)
-        return aligned_at(builder.load(_address(context, builder, signature.args[0], args[0], index, kind), typ=kind))
-
-    return vector(array, index), codegen
+@register_model(Pointer)
+class _PointerModel(models.PrimitiveModel):
+    def __init__(self, manager, pointer):
+        element = manager.lookup(pointer.element).get_data_type()
+        super().__init__(manager, pointer, ir.PointerType(element))
 
 
 @intrinsic
-def store(typingctx, array, index, value):
-    """Write the lanes to where `load` would read them."""
-    if not (_is_row(array) and isinstance(index, types.Integer) and isinstance(value, Vector)):
+def address(typingctx, array):
+    """Where a contiguous array starts."""
+    if not (isinstance(array, types.Array) and array.layout == "C"):
         return None
 
     def codegen(context, builder, signature, args):
-        kind = context.get_value_type(value)
-        index = context.cast(builder, args[1], signature.args[1], types.intp)
-        aligned_at(builder.store(args[2], _address(context, builder, signature.args[0], args[0], index, kind)))
+        return cgutils.create_struct_proxy(array)(context, builder, args[0]).data
+
+    return Pointer(array.dtype)(array), codegen
+
+
+@intrinsic
+def shift(typingctx, pointer, count):
+    """The address `count` numbers further on."""
+    if not (isinstance(pointer, Pointer) and isinstance(count, types.Integer)):
+        return None
+
+    def codegen(context, builder, signature, args):
+        return builder.gep(args[0], [context.cast(builder, args[1], signature.args[1], types.intp)])
+
+    return pointer(pointer, count), codegen
+
+
+@intrinsic
+def _get(typingctx, pointer, index):
+    def codegen(context, builder, signature, args):
+        at = builder.gep(args[0], [context.cast(builder, args[1], signature.args[1], types.intp)])
+        return builder.load(at)
+
+    return pointer.element(pointer, index), codegen
+
+
+@intrinsic
+def _set(typingctx, pointer, index, value):
+    def codegen(context, builder, signature, args):
+        at = builder.gep(args[0], [context.cast(builder, args[1], signature.args[1], types.intp)])
+        builder.store(context.cast(builder, args[2], signature.args[2], pointer.element), at)
         return context.get_dummy_value()
 
-    return types.void(array, index, value), codegen
+    return types.void(pointer, index, value), codegen
+
+
+@overload(operator.getitem)
+def _getitem(pointer, index):
+    if isinstance(pointer, Pointer):
+        return lambda pointer, index: _get(pointer, index)
+
+
+@overload(operator.setitem)
+def _setitem(pointer, index, value):
+    if isinstance(pointer, Pointer):
+        return lambda pointer, index, value: _set(pointer, index, value)
+
+
+def _vector_address(context, builder, signature, args, vector):
+    at = builder.gep(args[0], [context.cast(builder, args[1], signature.args[1], types.intp)])
+    return builder.bitcast(at, ir.PointerType(context.get_value_type(vector)))
+
+
+@intrinsic
+def load(typingctx, pointer, index):
+    """The lanes that start at pointer[index], which must be aligned to whole vectors."""
+    if not (isinstance(pointer, Pointer) and isinstance(index, types.Integer)):
+        return None
+    vector = Vector(pointer.element)
+
+    def codegen(context, builder, signature, args):
+        at = _vector_address(context, builder, signature, args, vector)
+        return aligned_at(builder.load(at, typ=context.get_value_type(vector)))
+
+    return vector(pointer, index), codegen
+
+
+@intrinsic
+def store(typingctx, pointer, index, value):
+    """Write the lanes to where `load` would read them."""
+    if not (isinstance(pointer, Pointer) and isinstance(index, types.Integer) and isinstance(value, Vector)):
+        return None
+
+    def codegen(context, builder, signature, args):
+        aligned_at(builder.store(args[2], _vector_address(context, builder, signature, args, value)))
+        return context.get_dummy_value()
+
+    return types.void(pointer, index, value), codegen
+
+
+@intrinsic
+def equal_lanes(typingctx, pointer, number):
+    """Every lane the number, as a vector of what the address points at."""
+    if not (isinstance(pointer, Pointer) and isinstance(number, types.Number)):
+        return None
+    vector = Vector(pointer.element)
+
+    def codegen(context, builder, signature, args):
+        number = context.cast(builder, args[1], signature.args[1], pointer.element)
+        return _spread(builder, number, context.get_value_type(vector))
+
+    return vector(pointer, number), codegen
+
+
+def _spread(builder, number, kind):
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.IntType(32)(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+    return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
 
 
 @intrinsic
@@ -100,10 +188,7 @@ def broadcast(typingctx, number):
     vector = Vector(number)
 
     def codegen(context, builder, signature, args):
-        kind = context.get_value_type(vector)
-        first = builder.insert_element(ir.Constant(kind, ir.Undefined), args[0], ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), [0] * vector.lanes)
-        return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
+        return _spread(builder, args[0], context.get_value_type(vector))
 
     return vector(number), codegen
 
@@ -162,10 +247,7 @@ def _permuted_by_index(builder, value, kind, vector, delta):
     integer = ir.IntType(vector.element.bitwidth)
     indices = ir.VectorType(integer, vector.lanes)
     delta = builder.trunc(delta, integer) if integer.width < delta.type.width else delta
-    first = builder.insert_element(ir.Constant(indices, ir.Undefined), delta, ir.IntType(32)(0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), [0] * vector.lanes)
-    spread = builder.shuffle_vector(first, ir.Constant(indices, ir.Undefined), zeros)
-    order = builder.xor(spread, ir.Constant(indices, list(range(vector.lanes))))
+    order = builder.xor(_spread(builder, delta, indices), ir.Constant(indices, list(range(vector.lanes))))
     name = f"llvm.x86.avx512.permvar.{'df' if integer.width == 64 else 'sf'}.512"
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind, indices]), name)
     return builder.call(function, [value, order])
@@ -225,14 +307,14 @@ def total(typingctx, a):
 
 
 def aligned(dtype, *sizes: int) -> list[np.ndarray]:
-    """Flat uninitialised arrays of these sizes, whole vectors each, in one allocation whose start is 64-byte aligned."""
-    itemsize = np.dtype(dtype).itemsize
-    raw = np.empty(sum(sizes) + WIDTH // itemsize, dtype)
-    start = -raw.__array_interface__["data"][0] % WIDTH // itemsize
+    """Flat uninitialised arrays of these sizes in one allocation, each starting where a vector may be loaded."""
+    lanes = lanes_of(dtype)
+    raw = np.empty(sum(sizes) + (len(sizes) + 1) * lanes, dtype)
+    start = -raw.ctypes.data % WIDTH // raw.itemsize
     arrays = []
     for size in sizes:
         arrays.append(raw[start : start + size])
-        start += size
+        start += -(-size // lanes) * lanes
     return arrays
 
 

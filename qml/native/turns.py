@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from qml.native.simd import Vector, aligned_at, broadcast, exchange, fma, jit, load, mul, negate, permuted, store
+from qml.native.simd import Vector, aligned_at, equal_lanes, exchange, fma, jit, load, mul, negate, permuted, store
 
 
 
@@ -80,18 +80,6 @@ class _Rows:
         return g
 
 
-def _is_tuple(value, kind) -> bool:
-    return isinstance(value, types.UniTuple) and isinstance(value.dtype, kind)
-
-
-def _unpacked(context, builder, signature, args, position: int) -> list:
-    return cgutils.unpack_tuple(builder, args[position])
-
-
-def _data(context, builder, signature, args, position: int):
-    return cgutils.create_struct_proxy(signature.args[position])(context, builder, args[position]).data
-
-
 def _integers(context, builder, signature, args, position: int) -> list:
     kind = signature.args[position].dtype
     return [context.cast(builder, value, kind, types.intp) for value in cgutils.unpack_tuple(builder, args[position])]
@@ -117,13 +105,12 @@ def turn_rows(typingctx, state, base, flips, shifts, tangents, sines):
 
     def codegen(context, builder, signature, args):
         rows = _rows(context, builder, signature, args, vector, 1, 2, 3)
-        data = _data(context, builder, signature, args, 0)
         tangent, sine = (cgutils.unpack_tuple(builder, args[p]) for p in (4, 5))
         for part in range(2):
-            x = rows.load(data, part)
+            x = rows.load(args[0], part)
             for j in range(rows.k):
                 rows.turn(x, j, tangent[j], sine[j])
-            rows.store(data, part, x)
+            rows.store(args[0], part, x)
         return context.get_dummy_value()
 
     return types.void(state, base, flips, shifts, tangents, sines), codegen
@@ -140,32 +127,31 @@ def unturn_rows(typingctx, state, bra, base, flips, shifts, tangents, sines, mom
 
     def codegen(context, builder, signature, args):
         rows = _rows(context, builder, signature, args, vector, 2, 3, 4)
-        ket, dual = (_data(context, builder, signature, args, p) for p in (0, 1))
         tangent, sine, g = (cgutils.unpack_tuple(builder, args[p]) for p in (5, 6, 7))
         for part in range(2):
-            u, v = rows.load(ket, part), rows.load(dual, part)
+            u, v = rows.load(args[0], part), rows.load(args[1], part)
             for j in reversed(range(rows.k)):
                 g[j] = rows.moment(g[j], u, v, j)
                 rows.turn(u, j, tangent[j], sine[j])
                 rows.turn(v, j, tangent[j], sine[j])
-            rows.store(ket, part, u)
-            rows.store(dual, part, v)
+            rows.store(args[0], part, u)
+            rows.store(args[1], part, v)
         return context.make_tuple(builder, signature.return_type, g)
 
     return moments(state, bra, base, flips, shifts, tangents, sines, moments), codegen
 
 
 @jit
-def forward(state, bases, flips, shifts, tangents, sines):
-    """Up to three turns on every group of rows; `bases` has the rows in which all their bits are 0."""
-    for k in range(bases.shape[0]):
+def forward(state, bases, count, flips, shifts, tangents, sines):
+    """Up to three turns on `count` groups of rows; `bases` has the rows in which all their bits are 0."""
+    for k in range(count):
         turn_rows(state, bases[k], flips, shifts, tangents, sines)
 
 
 @jit
-def backward(state, bra, bases, flips, shifts, tangents, sines, moments):
+def backward(state, bra, bases, count, flips, shifts, tangents, sines, moments):
     """The same undone on state and lambda; the sums of the moments, a vector for each turn."""
-    for k in range(bases.shape[0]):
+    for k in range(count):
         moments = unturn_rows(state, bra, bases[k], flips, shifts, tangents, sines, moments)
     return moments
 
@@ -177,22 +163,21 @@ def _turned_in_lanes(x, shift, cos, sine):
 
 
 @jit
-def forward_in_lanes(state, rows, shift, tangent, sine, lanes):
+def forward_in_lanes(state, rows, count, shift, tangent, sine, lanes):
     """A turn that mixes lanes of each row and no rows."""
-    cos = fma(tangent, sine, broadcast(state.dtype.type(1)))
-    for k in range(rows.shape[0]):
+    cos = fma(tangent, sine, equal_lanes(state, 1.0))
+    for k in range(count):
         for part in range(2):
             at = (2 * rows[k] + part) * lanes
             store(state, at, _turned_in_lanes(load(state, at), shift, cos, sine))
 
 
 @jit
-def backward_in_lanes(state, bra, rows, shift, tangent, sine, lanes):
+def backward_in_lanes(state, bra, rows, count, shift, tangent, sine, lanes):
     """The same undone on state and lambda; half the moment, as both lanes of a pair have it."""
-    cos = fma(tangent, sine, broadcast(state.dtype.type(1)))
-    moment = broadcast(state.dtype.type(0))
-    half = broadcast(state.dtype.type(0.5))
-    for k in range(rows.shape[0]):
+    cos = fma(tangent, sine, equal_lanes(state, 1.0))
+    moment = equal_lanes(state, 0.0)
+    for k in range(count):
         for part in range(2):
             at = (2 * rows[k] + part) * lanes
             u, v = load(state, at), load(bra, at)
@@ -200,4 +185,4 @@ def backward_in_lanes(state, bra, rows, shift, tangent, sine, lanes):
             moment = fma(negate(v), exchange(u, shift), moment)
             store(state, at, _turned_in_lanes(u, shift, cos, sine))
             store(bra, at, _turned_in_lanes(v, shift, cos, sine))
-    return mul(half, moment)
+    return mul(equal_lanes(state, 0.5), moment)
