@@ -1,5 +1,7 @@
 """Whole runs of blocks of samples, and what comes before and after the sweeps of each."""
 
+import numpy as np
+
 from qml.native.context import angles_at, plan_at, room_at
 from qml.native.diagonals import fill_table, fold_moments, gather_from_lanes, multiply_out, spread_over_lanes, sum_transform
 from qml.native.pauli_kernels import add_moments, apply_observables, expectations, fill_weights
@@ -239,8 +241,9 @@ def forward(state, n_rows, plan, room, angles, at, lanes, lane_bits):
     """One state, or one block of states, from the start through every tile."""
     fill_own(plan, room, angles, at, lanes, lane_bits)
     start(state, n_rows, angles, at, lanes, lane_bits)
+    none = np.int64(0)  # of the type that coset numbers have: a literal 0 would be compiled for again
     for number in range(plan.n_tiles):
-        forward_tile(state, plan, room, number, 0, n_cosets(plan, number), lanes, lane_bits)
+        forward_tile(state, plan, room, number, none, n_cosets(plan, number), lanes, lane_bits)
 
 
 @jit
@@ -299,7 +302,7 @@ def derivatives_of_blocks(
         clear(room.of_angles, room.n_angles, lanes)
         for k in range(plan.n_tiles):
             number = plan.n_tiles - 1 - k
-            backward_tile(state, dual, plan, room, number, 0, n_cosets(plan, number), lanes, lane_bits)
+            backward_tile(state, dual, plan, room, number, np.int64(0), n_cosets(plan, number), lanes, lane_bits)
         write_derivatives(plan, room, angles, at, lanes, lane_bits, address(of_own), of_shared)
         of_amplitudes(dual, angles, at, lanes, lane_bits, address(of_start))
     if finish:

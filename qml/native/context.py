@@ -95,19 +95,15 @@ class Angles(NamedTuple):
 
 
 @jit
-def _at(integers, shapes, k):
-    return shift(address(integers), shapes[k, 0])
-
-
-@jit
 def plan_at(integers, shapes, coefficients):
     """The plan that was packed in these arrays."""
+    at = address(integers)
     return Plan(
-        _at(integers, shapes, 0), _at(integers, shapes, 1), _at(integers, shapes, 2), _at(integers, shapes, 3),
-        _at(integers, shapes, 4), _at(integers, shapes, 5), _at(integers, shapes, 6), _at(integers, shapes, 7),
-        _at(integers, shapes, 8), _at(integers, shapes, 9), _at(integers, shapes, 10), _at(integers, shapes, 11),
-        _at(integers, shapes, 12), _at(integers, shapes, 13), _at(integers, shapes, 14), _at(integers, shapes, 15),
-        _at(integers, shapes, 16), address(coefficients),
+        shift(at, shapes[0, 0]), shift(at, shapes[1, 0]), shift(at, shapes[2, 0]), shift(at, shapes[3, 0]),
+        shift(at, shapes[4, 0]), shift(at, shapes[5, 0]), shift(at, shapes[6, 0]), shift(at, shapes[7, 0]),
+        shift(at, shapes[8, 0]), shift(at, shapes[9, 0]), shift(at, shapes[10, 0]), shift(at, shapes[11, 0]),
+        shift(at, shapes[12, 0]), shift(at, shapes[13, 0]), shift(at, shapes[14, 0]), shift(at, shapes[15, 0]),
+        shift(at, shapes[16, 0]), address(coefficients),
         shapes[0, 1], shapes[1, 1], shapes[5, 1], shapes[8, 1], shapes[11, 1], shapes[12, 1], shapes[13, 1], shapes[16, 1],
     )  # fmt: skip
 

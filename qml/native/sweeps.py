@@ -168,10 +168,10 @@ def _scatter(tile, state, entries, n_entries, base, lanes, lane_bits):
 
 @jit
 def forward_tile(state, plan, room, number, first, last, lanes, lane_bits):
-    """The stages of one tile on its cosets first to last."""
+    """The stages of one tile on its cosets first to last; from 0 where the tile is the whole state."""
     tile = shift(plan.tiles, number * TILE_COLUMNS)
     if not tile[GATHERS]:
-        _forward_stages(state, plan, room, tile, lanes, 0)
+        _forward_stages(state, plan, room, tile, lanes, first)
         return
     entries, n_entries = shift(plan.entries, tile[ENTRIES]), tile[N_ENTRIES]
     for k in range(first, last):
@@ -186,7 +186,7 @@ def backward_tile(state, bra, plan, room, number, first, last, lanes, lane_bits)
     """The same undone on state and lambda; derivatives by angle row, those of diagonals as moments."""
     tile = shift(plan.tiles, number * TILE_COLUMNS)
     if not tile[GATHERS]:
-        _backward_stages(state, bra, plan, room, tile, lanes, 0)
+        _backward_stages(state, bra, plan, room, tile, lanes, first)
         return
     entries, n_entries = shift(plan.entries, tile[ENTRIES]), tile[N_ENTRIES]
     for k in range(first, last):
