@@ -7,6 +7,7 @@ import importlib
 
 _HOME = {
     "QuantumLayer": "qml.layer",
+    "metric_tensor": "qml.metric",
     "HybridClassifier": "qml.models",
     "submit": "qml.jobs",
     "retrieve_job": "qml.jobs",

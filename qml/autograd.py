@@ -46,8 +46,7 @@ def _is_batched(tensor: torch.Tensor) -> bool:
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
-    tensor = tensor.detach()
-    array = (tensor if tensor.device.type == "cpu" else tensor.cpu()).numpy()
+    array = tensor.numpy(force=True)
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 

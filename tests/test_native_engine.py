@@ -112,6 +112,8 @@ def test_results_do_not_depend_on_the_number_of_threads(catalogue, monkeypatch, 
 
 def test_an_empty_batch_and_a_circuit_without_gates_are_fine():
     engine = FastEngine(lower(QuantumCircuit(2)), as_list(["ZI", "XX"], 2), (), ())
-    values, d_inputs, d_weights = engine.vjp(np.zeros((3, 0)), np.zeros(0), np.ones((3, 2)))
-    assert values.tolist() == [[1, 0]] * 3 and d_inputs.shape == (3, 0) and d_weights.shape == (0,)
+    none = np.zeros((3, 0)), np.zeros(0)
+    d_inputs, d_weights = engine.vjp(*none, np.ones((3, 2)))
+    assert engine.expectations(*none).tolist() == [[1, 0]] * 3
+    assert d_inputs.shape == (3, 0) and d_weights.shape == (0,)
     assert engine.expectations(np.zeros((0, 0)), np.zeros(0)).shape == (0, 2)

@@ -92,6 +92,12 @@ class Compiled(ABC):
             "or backend 'native' or 'aer'"
         )
 
+    def second(
+        self, inputs: np.ndarray, weights: np.ndarray, cotangents: np.ndarray, v_inputs: np.ndarray, v_weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Derivatives of sum v . vjp(inputs, weights, cotangents) by inputs, weights and cotangents; None: no such way."""
+        return None
+
 
 class Backend(ABC):
     """Compiles programs. A subclass is one file of `qml/backends/`, whose name is the backend's name.

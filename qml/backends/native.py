@@ -6,12 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from qml.backends.base import Backend, Compiled, Slots, check_memory, random_generators
+from qml.backends.base import ALWAYS_THERE, Backend, Compiled, Slots, check_memory, random_generators
 from qml.native.fast import FastEngine
-from qml.native.plain import PlainEngine
-from qml.native.threads import n_threads
-
-MOST_FAST_QUBITS = 20  # a block holds eight states, or sixteen: above it one state at a time takes less memory
+from qml.native.second_order import SecondOrder
 
 
 class NativeCircuit(Compiled):
@@ -22,47 +19,49 @@ class NativeCircuit(Compiled):
         return FastEngine(self.program, self.observables, self.slots.inputs, self.slots.weights)
 
     @cached_property
-    def _plain(self) -> PlainEngine:
-        return PlainEngine(self.program, self.observables)
+    def _small(self) -> set[tuple[int, str]]:
+        """Batch sizes and dtypes whose states need no look at the memory."""
+        return set()
 
-    def _is_fast(self, inputs, weights: np.ndarray) -> bool:
-        what = f"simulating {self.program.n_qubits} qubits"
-        check_memory(self._fast.n_bytes(len(inputs), weights.dtype, weights.ndim == 2), what)
-        return True
+    @cached_property
+    def second_order(self) -> SecondOrder:
+        """The circuit on dual states."""
+        return SecondOrder(self._fast)
 
-    def _angles(self, inputs: np.ndarray, weights: np.ndarray, states: int) -> np.ndarray:
-        """Every slot for every sample, once it is sure that the plain engine's states fit."""
-        lanes = min(len(inputs), n_threads()) or 1
-        what = f"simulating {self.program.n_qubits} qubits"
-        check_memory(states * lanes * 2 * weights.dtype.itemsize << self.program.n_qubits, what)
-        return self.slots.join(inputs, weights)
+    def _check(self, n_bytes: int) -> None:
+        check_memory(n_bytes, f"simulating {self.program.n_qubits} qubits")
+
+    def _fitting(self, inputs: np.ndarray, weights: np.ndarray) -> FastEngine:
+        """The engine, once it is sure that its states fit."""
+        key = len(inputs), weights.dtype.char
+        if key not in self._small:
+            n_bytes = self._fast.n_bytes(len(inputs), weights.dtype)
+            self._check(n_bytes)
+            if n_bytes < ALWAYS_THERE:
+                self._small.add(key)
+        return self._fast
 
     def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        if self._is_fast(inputs, weights):
-            return self._fast.expectations(inputs, weights)
-        return self._plain.expectations(self._angles(inputs, weights, 1))
+        return self._fitting(inputs, weights).expectations(inputs, weights)
 
     def forward(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Any]:
-        if not self._is_fast(inputs, weights):
-            return self.expectations(inputs, weights), None
-        return self._fast.forward(inputs, weights)
+        return self._fitting(inputs, weights).forward(inputs, weights)
 
     def vjp(self, inputs, weights, cotangents, kept: Any = None):
-        if self._is_fast(inputs, weights):
-            return self._fast.vjp(inputs, weights, cotangents, kept)
-        _, gradients = self._plain.vjp(self._angles(inputs, weights, 2), cotangents)
-        return self.slots.split(gradients, shared=weights.ndim == 1)
+        return self._fitting(inputs, weights).vjp(inputs, weights, cotangents, kept)
+
+    def second(self, inputs, weights, cotangents, v_inputs, v_weights):
+        self._check(self.second_order.n_bytes(len(inputs), weights.dtype))
+        return self.second_order.second(inputs, weights, cotangents, v_inputs, v_weights)
+
+    def tangents(self, inputs, weights, v_inputs, v_weights) -> tuple[np.ndarray, np.ndarray]:
+        """(B, 2^n) final states, and their derivatives along the direction v, up to one sign for both of a sample."""
+        self._check(6 * len(inputs) * 16 << self.program.n_qubits)
+        return self.second_order.tangents(inputs, weights, v_inputs, v_weights)
 
     def _distributions(self, inputs: np.ndarray, weights: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of samples with their (2^n, samples) probabilities, unnormalised where amplitudes are."""
-        if self._is_fast(inputs, weights):
-            yield from self._fast.probabilities(inputs, weights)
-            return
-        angles = self._angles(inputs, weights, 3)
-        for sample in range(len(inputs)):
-            one = slice(sample, sample + 1)
-            ((re, im),) = self._plain.run(angles[:, one], lambda samples, re, im, cos, sin: (re, im))
-            yield one, re**2 + im**2
+        yield from self._fitting(inputs, weights).probabilities(inputs, weights)
 
     def probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         size = len(inputs) << self.program.n_qubits

@@ -1,6 +1,6 @@
 """From slots to half angles of a plan's angle rows, and from derivatives by angle row back to slots."""
 
-from qml.native.simd import jit
+from qml.native.compilation import jit
 
 
 @jit

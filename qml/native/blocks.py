@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from qml.native.compilation import jit
 from qml.native.context import angles_at, plan_at, room_at
 from qml.native.diagonals import fill_table, fold_moments, gather_from_lanes, multiply_out, spread_over_lanes, sum_transform
 from qml.native.pauli_kernels import add_moments, apply_observables, expectations, fill_weights
@@ -22,7 +23,7 @@ from qml.native.plan import (
     STAGE_COLUMNS,
     TABLE_COLUMNS,
 )
-from qml.native.simd import address, equal_lanes, jit, load, mul, shift, store, total
+from qml.native.simd import address, equal_lanes, load, mul, shift, store, total
 from qml.native.sweeps import backward_tile, find_tables, forward_tile, n_cosets, signed
 
 

@@ -2,7 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from qml.native.simd import address, jit, shift
+from qml.native.compilation import jit
+from qml.native.simd import address, shift
 
 
 class Plan(NamedTuple):

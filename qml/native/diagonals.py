@@ -6,8 +6,9 @@ moment Im(conj(lambda) phi) of every row is added to the same entries, and one t
 all its phases.
 """
 
+from qml.native.compilation import jit
 from qml.native.plan import ANGLE, BASIS, OFFSET, PHASE, PHASE_COLUMNS, PHASE_END, RANK, ROW, SIGN, TABLE_COLUMNS
-from qml.native.simd import add, broadcast, equal_lanes, fma, jit, load, mul, negate, shift, store, sub, total
+from qml.native.simd import add, broadcast, equal_lanes, fma, load, mul, negate, shift, store, sub, total
 
 
 @jit

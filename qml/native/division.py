@@ -48,7 +48,8 @@ class Division:
     """A plan for one way to lay out samples and for the slots that differ between lanes.
 
     Args:
-        differs: for each slot, whether it differs between samples.
+        differs: for each slot, and at last for constants, whether it differs between samples, or is to be taken so. One
+            state at a time shares nothing with others.
         lane_bits: 0 where lanes are samples.
     """
 
@@ -56,8 +57,7 @@ class Division:
         self.lane_bits, self.lanes, self.dtype = lane_bits, lanes_of(dtype), dtype
         self.plan: Plan = plan(program, sums, list(differs), lane_bits, self.lanes)
         self.half = 0.5 * self.plan.coefficient
-        # One state at a time has nothing that its lanes share but need not.
-        own = np.ones(len(self.half), bool) if lane_bits else np.append(differs, False)[self.plan.slot]
+        own = differs[self.plan.slot]
         self.own_rows, self.shared_rows = np.flatnonzero(own), np.flatnonzero(~own)
         self.start = np.zeros(0, np.int64) if self.plan.start is None else self.plan.start
         tiles = self.plan.tables.tiles

@@ -68,6 +68,9 @@ class FastEngine:
 
     Args:
         inputs, weights: the slots of each, in the order of the columns of the arrays given to a run.
+
+    Attributes:
+        column: of each slot: its column in inputs, or -1 - its column in weights. amplitudes: the slots of these.
     """
 
     def __init__(
@@ -77,55 +80,76 @@ class FastEngine:
         self._sums = PauliSums.of(observables, program.n_qubits)
         self._n_inputs, n_slots = len(inputs), len(program.slots)
         self._is_input = np.isin(np.arange(n_slots), np.array(inputs, np.int64))
-        self._column = np.zeros(n_slots + 1, np.int64)
-        self._column[list(inputs)] = np.arange(len(inputs))
-        self._column[list(weights)] = -1 - np.arange(len(weights))
-        self._amplitudes = np.array(program.amplitudes, np.int64)
+        self.column = np.zeros(n_slots + 1, np.int64)
+        self.column[list(inputs)] = np.arange(len(inputs))
+        self.column[list(weights)] = -1 - np.arange(len(weights))
+        self.amplitudes = np.array(program.amplitudes, np.int64)
         self._divisions: dict[tuple, Division] = {}
+        self._found: dict[tuple, Division] = {}
 
-    def division(self, batch: int, per_sample: bool, dtype: np.dtype) -> Division:
-        """The plan for a batch."""
-        n, lanes = self.program.n_qubits, lanes_of(dtype)
-        blocks = -(-batch // lanes)
-        alone = n > MOST_QUBITS_TOGETHER or (n >= FEWEST_QUBITS_ALONE and 2 * batch <= blocks * lanes)
-        lane_bits = lanes.bit_length() - 1 if alone and n >= 2 * lanes.bit_length() - 1 else 0
-        key = lanes, lane_bits, per_sample or lane_bits > 0
+    def division(self, batch: int, per_sample: bool, dtype: np.dtype, constants_too: bool = False) -> Division:
+        """The plan for a batch.
+
+        Args:
+            per_sample: weights differ between samples. constants_too: constants are taken for samples' own as well.
+        """
+        asked = batch, per_sample, dtype.char, constants_too
+        if asked not in self._found:
+            self._found[asked] = self._planned(*asked)
+        return self._found[asked]
+
+    def _planned(self, batch: int, per_sample: bool, dtype: str, constants_too: bool) -> Division:
+        lanes, lane_bits = self._layout(batch, np.dtype(dtype))
+        key = lanes, lane_bits, per_sample or lane_bits > 0, constants_too or lane_bits > 0
         if key not in self._divisions:
-            differs = self._is_input | key[2]
+            differs = np.append(self._is_input | key[2], key[3])  # the last one is that of constants
             self._divisions[key] = Division(self.program, self._sums, differs, lane_bits, np.dtype(dtype))
         return self._divisions[key]
 
-    def n_bytes(self, batch: int, dtype: np.dtype, per_sample: bool) -> int:
+    def _layout(self, batch: int, dtype: np.dtype) -> tuple[int, int]:
+        """Lanes of a vector, and how many index bits they are: 0 where they are samples."""
+        n, lanes = self.program.n_qubits, lanes_of(dtype)
+        bits = lanes.bit_length() - 1
+        is_filled = 2 * batch > -(-batch // lanes) * lanes
+        alone = n > MOST_QUBITS_TOGETHER or (n >= FEWEST_QUBITS_ALONE and not is_filled)
+        return lanes, bits if alone and n > 2 * bits else 0
+
+    def n_bytes(self, batch: int, dtype: np.dtype) -> int:
         """Memory of a gradient besides its inputs and outputs: states of every thread, and those kept."""
-        division = self.division(batch, per_sample, dtype)
-        state = division.state_size * division.dtype.itemsize
-        at_once = 1 if self._is_shared(division, batch) else min(n_threads(), batch)
-        return 2 * state * at_once + min(KEPT_BYTES, batch * state)
+        lanes, lane_bits = self._layout(batch, dtype)
+        state = 2 * np.dtype(dtype).itemsize * (1 if lane_bits else lanes) << self.program.n_qubits
+        n_states = batch if lane_bits else -(-batch // lanes)
+        at_once = 1 if self.program.n_qubits >= FEWEST_QUBITS_SHARED else min(n_threads(), n_states)
+        return 2 * state * at_once + min(KEPT_BYTES, n_states * state)
 
     def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(B, K) expectation values; weights (n,) or (B, n)."""
-        return self._values(self._prepared(inputs, weights), keep=False)
+        return self._values(self.prepared(inputs, weights), keep=False)
 
     def forward(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Run]:
         """Expectation values, and the run with its final states, where these are few enough to keep."""
-        run = self._prepared(inputs, weights)
+        run = self.prepared(inputs, weights)
         return self._values(run, keep=True), run
 
-    def _prepared(self, inputs: np.ndarray, weights: np.ndarray) -> Run:
-        """Cosines and sines of one run."""
+    def prepared(self, inputs: np.ndarray, weights: np.ndarray, all_own: bool = False) -> Run:
+        """The angles of one run.
+
+        Args:
+            all_own: take every angle for a sample's own, whatever the shape of the weights.
+        """
         dtype, batch = weights.dtype, len(inputs)
-        division = self.division(batch, weights.ndim == 2, dtype)
+        division = self.division(batch, all_own or weights.ndim == 2, dtype, all_own)
         width = batch if division.lane_bits else -(-batch // division.lanes) * division.lanes
-        inputs, weights = _plain_array(inputs), _plain_array(weights.reshape(-1, weights.shape[-1]))
+        inputs, weights = plain_array(inputs), plain_array(np.atleast_2d(weights))
         own_rows, shared_rows, plan = division.own_rows, division.shared_rows, division.plan
         half = np.empty(len(own_rows) * width + len(shared_rows))
         half_angles(
-            inputs, weights, self._column, own_rows, shared_rows, plan.slot, division.half, width, half
+            inputs, weights, self.column, own_rows, shared_rows, plan.slot, division.half, width, half
         )  # fmt: skip
         amplitudes = division.nothing
-        if len(self._amplitudes):
-            (amplitudes,) = aligned(dtype, len(self._amplitudes) * width)
-            read_amplitudes(inputs, weights, self._column, self._amplitudes, width, amplitudes)
+        if len(self.amplitudes):
+            (amplitudes,) = aligned(dtype, len(self.amplitudes) * width)
+            read_amplitudes(inputs, weights, self.column, self.amplitudes, width, amplitudes)
         first, second = aligned(dtype, len(half), len(half))
         shears(own_rows, shared_rows, plan.n_turns, width, np.cos(half), np.sin(half), first, second)
         return Run(division, batch, width, dtype, first, second, amplitudes)
@@ -151,8 +175,8 @@ class FastEngine:
 
     def _values_of(self, run: Run, room: Room, multiply: bool, first: int, last: int, states, stride: int, values) -> None:
         blocks.values_of_blocks(
-            first, last, multiply, states, stride, run.division.plan.n_rows, *run.division.plan.packed, *room.arguments, run.dense,
-            *run.arguments, values,
+            first, last, multiply, states, stride, run.division.plan.n_rows, *run.division.plan.packed, *room.arguments,
+            run.dense, *run.arguments, values,
         )  # fmt: skip
 
     def vjp(
@@ -163,10 +187,10 @@ class FastEngine:
         Args:
             run: these angles as `forward` gave them, where that was done already.
         """
-        run = run or self._prepared(inputs, weights)
+        run = run or self.prepared(inputs, weights)
         division, plan = run.division, run.division.plan
-        cotangents = _plain_array(cotangents)
-        of_start, of_own = aligned(run.dtype, len(self._amplitudes) * run.width, len(division.own_rows) * run.width)
+        cotangents = plain_array(cotangents)
+        of_start, of_own = aligned(run.dtype, len(self.amplitudes) * run.width, len(division.own_rows) * run.width)
         if self._is_shared(division, run.batch):
             SharedState(self.n_observables, run).derivatives(cotangents, of_own, of_start)
             of_shared = np.zeros(0)
@@ -175,8 +199,8 @@ class FastEngine:
         of_inputs = np.zeros((run.batch, self._n_inputs))
         of_weights = np.zeros((run.batch if weights.ndim == 2 else 1, weights.shape[-1]))
         by_slot(
-            of_own, of_shared, of_start, division.own_rows, division.shared_rows, self._amplitudes, plan.slot,
-            division.half, self._column, run.width, of_inputs, of_weights,
+            of_own, of_shared, of_start, division.own_rows, division.shared_rows, self.amplitudes, plan.slot,
+            division.half, self.column, run.width, of_inputs, of_weights,
         )  # fmt: skip
         of_weights = of_weights.reshape(weights.shape)
         return of_inputs.astype(run.dtype, copy=False), of_weights.astype(run.dtype, copy=False)
@@ -213,7 +237,7 @@ class FastEngine:
 
     def probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of samples with their (2^n, samples) probabilities, unnormalised where amplitudes are."""
-        run = self._prepared(inputs, weights)
+        run = self.prepared(inputs, weights)
         division, lanes = run.division, run.division.lanes
         where = division.plan.form.logical_rows()
         run.dense = division.dense()
@@ -262,7 +286,7 @@ class FastEngine:
         return result
 
 
-def _plain_array(array: np.ndarray) -> np.ndarray:
+def plain_array(array: np.ndarray) -> np.ndarray:
     """The array as kernels are compiled for: contiguous and not read-only."""
     flags = array.flags
     return array if flags.c_contiguous and flags.writeable else np.array(array)

@@ -15,8 +15,8 @@ The table's columns:
 
 import numpy as np
 
+from qml.native.compilation import jit
 from qml.native.diagonals import parity
-from qml.native.simd import jit
 
 KIND, X, Z, NY, CONTROLS, STATE, ANGLE, GRADIENT, TARGETS, SIZE, MATRIX, COLUMNS = range(12)
 ROTATION, DENSE, FLIP = 0, 1, 2

@@ -10,12 +10,15 @@ from qml.native.blocks import (
     moments_of_observables,
     of_amplitudes,
     read_cotangents,
-    start as start_state,
     write_derivatives,
     write_values,
 )
+from qml.native.blocks import (
+    start as start_state,
+)
+from qml.native.compilation import jit
 from qml.native.context import angles_at, plan_at, room_at
-from qml.native.simd import address, jit
+from qml.native.simd import address
 from qml.native.sweeps import backward_tile, forward_tile
 
 

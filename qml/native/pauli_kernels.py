@@ -4,6 +4,7 @@ Terms that flip the same bits read one product of the state with its flipped sel
 left to the tables of reads (`reads.py`), so thousands of diagonal terms cost as much as one.
 """
 
+from qml.native.compilation import jit
 from qml.native.diagonals import gather_from_lanes, spread_over_lanes, sum_transform
 from qml.native.plan import (
     FLIP,
@@ -21,7 +22,7 @@ from qml.native.plan import (
     TERM_COLUMNS,
     TERM_ROW,
 )
-from qml.native.simd import add, equal_lanes, exchange, fma, jit, load, mul, negate, shift, store
+from qml.native.simd import add, equal_lanes, exchange, fma, load, mul, negate, shift, store
 
 
 @jit
@@ -57,6 +58,30 @@ def add_moments(state, first, last, lanes, lane_bits, groups, n_groups, tables, 
                 state, first, last, lanes, flip, delta, group[IS_ODD], places,
                 one[LOW], one[HIGH], one[OFFSET], u > t, two[LOW], two[HIGH], two[OFFSET], moments,
             )  # fmt: skip
+
+
+@jit
+def add_cross_moments(state, derivative, first, last, lanes, lane_bits, groups, n_groups, tables, places, moments):
+    """As `add_moments`, the derivative of the product where the state has one."""
+    mask = (1 << LOW_BITS) - 1
+    for k in range(n_groups):
+        group = shift(groups, k * GROUP_COLUMNS)
+        flip, delta = group[FLIP] >> lane_bits, group[FLIP] & ((1 << lane_bits) - 1)
+        for p in range(first, last):
+            at, to = p * 2 * lanes, (p ^ flip) * 2 * lanes
+            a, b, c, d = load(state, to), load(state, to + lanes), load(derivative, at), load(derivative, at + lanes)
+            e, f, g, h = load(derivative, to), load(derivative, to + lanes), load(state, at), load(state, at + lanes)
+            if delta:
+                a, b, e, f = exchange(a, delta), exchange(b, delta), exchange(e, delta), exchange(f, delta)
+            if group[IS_ODD]:
+                w = add(fma(a, d, negate(mul(b, c))), fma(e, h, negate(mul(f, g))))
+            else:
+                w = add(fma(a, c, mul(b, d)), fma(e, g, mul(f, h)))
+            for t in range(group[TABLE], group[TABLE_END]):
+                table = shift(tables, t * TABLE_COLUMNS)
+                place = places[table[LOW] + (p & mask)] ^ places[table[HIGH] + (p >> LOW_BITS)]
+                row = (table[OFFSET] + place) * lanes
+                store(moments, row, add(load(moments, row), w))
 
 
 @jit

@@ -7,15 +7,16 @@ tile. Turns of a stage come with the rows in which all their bits are 0, sorted 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from circuits.paulis import PauliSums
 from circuits.program import Program
-from qml.native.normal_form import Angle, NormalForm, Phase, Step, Turn, normal_form
+from qml.native.normal_form import Angle, NormalForm, Phase, Turn, normal_form
 from qml.native.reads import ReadTable, grouped
+from qml.native.tiling import Tile, seen_steps, tiles_of
 
 # Columns of `stages`. FLIPS, SHIFTS and TURNS have one entry for each of up to three turns.
 KIND, FIRST, COUNT, SIGNS, FLIPS, SHIFTS, TURNS, STAGE_COLUMNS = 0, 1, 2, 3, 4, 7, 10, 13
@@ -28,8 +29,6 @@ FLIP, IS_ODD, TABLE, TABLE_END, GROUP_COLUMNS = range(5)
 ROW, ANGLE, SIGN, PHASE_COLUMNS = range(4)  # of `phases`
 TERM_ROW, OWNER, TERM_COLUMNS = range(3)  # of `terms`
 
-TILE_BITS = 8  # rows of a gathered tile: with lambda's, 64 kB
-DIRECT_BITS = 12  # rows up to which a state is swept whole
 LOW_BITS = 10  # rows of a block of the observables' pass
 
 
@@ -139,131 +138,19 @@ class _Pool:
         return np.concatenate([*self._parts, np.zeros(1, np.int64)])
 
 
-@dataclass
-class _Tile:
-    """Rows that are swept together: the span of `flips`, which are independent whatever they do to lanes."""
-
-    lane_bits: int
-    most: int
-    whole: bool
-    span: ReadTable = field(default_factory=ReadTable)
-    stages: list[list[int]] = field(default_factory=list)
-    content: list = field(default_factory=list)
-
-    def local(self, flip: int) -> tuple[int, int]:
-        """(entry flip, lane shift) of a flip in the span."""
-        chosen, rest = self.span.express(flip)
-        return chosen, rest
-
-    def takes(self, flip: int) -> bool:
-        """Whether a turn with this flip stays inside the tile, which grows for it while there is room."""
-        _, rest = self.span.express(flip)
-        if rest >> self.lane_bits == 0:
-            return True
-        if len(self.span.basis) >= self.most:
-            return False
-        self.span.extend(flip)
-        return True
-
-    def fill(self, row_bits: int) -> None:
-        """Rows of low index, so that a tile of few turns is still worth its gathering."""
-        for bit in range(row_bits):
-            self.takes(1 << self.lane_bits + bit)
-
-    def entries(self) -> np.ndarray:
-        """(2^k,): the index of each entry, from a base of 0."""
-        indices = np.zeros(1, np.int64)
-        for flip in self.span.basis:
-            indices = np.concatenate([indices, indices ^ flip])
-        return indices
-
-
 def plan(program: Program, sums: PauliSums, differs: Sequence[bool], lane_bits: int, lanes: int) -> Plan:
     """The tables of a program and its observables.
 
     Args:
-        differs: for each slot, whether its value differs between lanes.
+        differs: for each slot, and at last for constants, whether its value differs between samples.
         lane_bits: low index bits that are lanes; 0 where lanes are samples.
     """
     form = normal_form(program, lane_bits)
     start = form.logical_rows() if lane_bits and program.amplitudes else None
     writer = _Writer(program.n_qubits, lane_bits, lanes, differs)
-    for tile in _tiles(form, lane_bits, _seen_steps(form, program, sums)):
+    for tile in tiles_of(form, lane_bits, seen_steps(form, program, sums)):
         writer.tile(tile)
     return writer.plan(form, sums, start)
-
-
-def _seen_steps(form: NormalForm, program: Program, sums: PauliSums) -> list[Step]:
-    """The steps without phases that nothing sees: of |0...0> at the start, and of diagonal observables at the end."""
-    steps = [Step(step.turns, step.phases) for step in form.steps]
-    if not program.amplitudes and not steps[0].turns:
-        steps[0].phases = []
-    if len(sums.x) and not sums.x.any():
-        steps[-1].phases = []
-    return steps
-
-
-def _tiles(form: NormalForm, lane_bits: int, steps: list[Step]) -> list[_Tile]:
-    """The steps shared out over tiles; each takes the turns that it can, in an order that commutes."""
-    row_bits = form.n_qubits - lane_bits
-    whole = row_bits <= DIRECT_BITS
-    most = row_bits if whole else TILE_BITS
-
-    def opened() -> _Tile:
-        tile = _Tile(lane_bits, most, whole)
-        if whole:
-            tile.fill(row_bits)
-        tiles.append(tile)
-        return tile
-
-    tiles: list[_Tile] = []
-    tile = opened()
-    for step in steps:
-        remaining = step.turns
-        while remaining:
-            left: list[Turn] = []
-            chosen = []
-            for turn in remaining:
-                if all(commute(turn, other) for other in left) and tile.takes(turn.flip):
-                    chosen.append(turn)
-                else:
-                    left.append(turn)
-            tile.content.extend(("turns", group) for group in _groups(chosen, tile))
-            remaining = left
-            if left:
-                tile = opened()
-        if step.phases:
-            tile.content.append(("phases", step.phases))
-    for tile in tiles:
-        tile.fill(row_bits)
-    return tiles
-
-
-def commute(a: Turn, b: Turn) -> bool:
-    """Whether two turns may change places."""
-    return ((a.flip & b.read).bit_count() + (b.flip & a.read).bit_count()) % 2 == 0
-
-
-def _groups(turns: list[Turn], tile: _Tile) -> list[list[Turn]]:
-    """Neighbours, up to three, none of which flips another's bit, on independent rows; one that mixes lanes only is alone."""
-    groups: list[list[Turn]] = []
-    span = ReadTable()
-    for turn in turns:
-        flip, _ = tile.local(turn.flip)
-        group = groups[-1] if groups else []
-        joins = 0 < len(group) < 3 and flip and span.basis and span.express(flip)[1]
-        if joins and all(_independent(turn, other) for other in group):
-            group.append(turn)
-        else:
-            groups.append([turn])
-            span = ReadTable()
-        if flip:
-            span.extend(flip)
-    return groups
-
-
-def _independent(a: Turn, b: Turn) -> bool:
-    return (a.flip & b.read).bit_count() % 2 == 0 and (b.flip & a.read).bit_count() % 2 == 0
 
 
 class _Writer:
@@ -281,7 +168,7 @@ class _Writer:
         self._tables = _TableWriter(lane_bits, lanes)
         self._n_dense = 0
 
-    def tile(self, tile: _Tile) -> None:
+    def tile(self, tile: Tile) -> None:
         row = [0] * TILE_COLUMNS
         indices = tile.entries()
         row[STAGE], row[N_ENTRIES] = len(self._stages), len(indices)
@@ -303,13 +190,15 @@ class _Writer:
             row[COSET], row[N_COSETS] = self._cosets.add(cosets), len(cosets)
         self._tiles.append(row)
 
-    def _coset_rows(self, tile: _Tile) -> np.ndarray:
+    def _coset_rows(self, tile: Tile) -> np.ndarray:
         """One row of each coset: that without any of the span's leading bits."""
-        pivots = sum(1 << pivot for pivot, _, _ in tile.span._echelon) >> self._lane_bits
-        rows = np.arange(1 << self._n_qubits - self._lane_bits)
-        return rows[rows & pivots == 0]
+        rows = np.zeros(1, np.int64)
+        for bit in set(range(self._n_qubits)) - set(tile.span.pivots):
+            if bit >= self._lane_bits:
+                rows = np.concatenate([rows, rows | 1 << bit - self._lane_bits])
+        return np.sort(rows)
 
-    def _turns(self, tile: _Tile, group: list[Turn], indices: np.ndarray) -> None:
+    def _turns(self, tile: Tile, group: list[Turn], indices: np.ndarray) -> None:
         moves = [tile.local(turn.flip) for turn in group]
         bits = [np.bitwise_count(indices & turn.read).astype(np.int64) & 1 for turn in group]
         signs = sum(bit << j for j, bit in enumerate(bits))
@@ -324,7 +213,7 @@ class _Writer:
                 span = ReadTable()
                 for flip, _ in moves:
                     span.extend(flip)
-                firsts = entries[entries & sum(1 << pivot for pivot, _, _ in span._echelon) == 0]
+                firsts = entries[entries & sum(1 << pivot for pivot in span.pivots) == 0]
         for sign in np.unique(signs[firsts]):
             chosen = firsts[signs[firsts] == sign]
             row = [0] * STAGE_COLUMNS
@@ -366,8 +255,7 @@ class _Writer:
         self._stages.append(row)
 
     def _is_own(self, angle: Angle) -> bool:
-        """Whether a phase waits for its sample; where a sample is swept alone, all do."""
-        return self._lane_bits > 0 or (angle.slot is not None and bool(self._differs[angle.slot]))
+        return bool(self._differs[-1 if angle.slot is None else angle.slot])
 
     def plan(self, form: NormalForm, sums: PauliSums, start: np.ndarray | None) -> Plan:
         angles = [*self._turn_angles, *self._phase_angles]
@@ -382,8 +270,8 @@ class _Writer:
             terms, coefficients,
         )  # fmt: skip
         return Plan(
-            self._n_qubits, self._lane_bits, form, tables, pack(tables), 1 << self._n_qubits - self._lane_bits, len(self._reads),
-            self._tables.size, reads.size, self._n_dense,
+            self._n_qubits, self._lane_bits, form, tables, pack(tables),
+            1 << self._n_qubits - self._lane_bits, len(self._reads), self._tables.size, reads.size, self._n_dense,
             np.array([-1 if a.slot is None else a.slot for a in angles], np.int64),
             np.array([a.coefficient for a in angles], float), start,
         )  # fmt: skip
@@ -391,7 +279,7 @@ class _Writer:
     def _lane_signs(self) -> np.ndarray:
         lanes = np.arange(self._lanes) if self._lane_bits else np.zeros(self._lanes, np.int64)
         reads = np.array(self._reads, np.int64).reshape(-1, 1)
-        return (1 - 2 * (np.bitwise_count(reads & lanes).astype(np.int64) & 1))
+        return 1 - 2 * (np.bitwise_count(reads & lanes).astype(np.int64) & 1)
 
 
 class _TableWriter:
@@ -426,8 +314,9 @@ def _table(rows: list, columns: int) -> np.ndarray:
 
 def _observables(form: NormalForm, sums: PauliSums, lane_bits: int, lanes: int):
     """Terms by flip and parity of their number of Y, in tables of reads."""
-    rows = np.arange(1 << form.n_qubits - lane_bits) << lane_bits
-    low_rows, high_rows = rows[: 1 << LOW_BITS], rows[:: 1 << LOW_BITS]
+    n_rows = 1 << form.n_qubits - lane_bits
+    low_rows = np.arange(min(n_rows, 1 << LOW_BITS)) << lane_bits
+    high_rows = np.arange(0, n_rows, 1 << LOW_BITS) << lane_bits
     by_kind: dict[tuple[int, int], list[tuple[int, float, int]]] = {}
     for x, z, n_y, owner, coefficient in zip(sums.x, sums.z, sums.n_y, sums.owner, sums.coefficients):
         flip, read, inverted = form.string(int(x), int(z))

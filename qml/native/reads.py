@@ -27,6 +27,11 @@ class ReadTable:
     coordinates: dict[int, int] = field(default_factory=dict)
     _echelon: list[tuple[int, int, int]] = field(default_factory=list)
 
+    @property
+    def pivots(self) -> list[int]:
+        """The bits by which the basis was reduced, one for each of its members."""
+        return [pivot for pivot, _, _ in self._echelon]
+
     def express(self, read: int) -> tuple[int, int]:
         """(coordinates, what is left of the read outside the span)."""
         chosen = 0

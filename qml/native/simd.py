@@ -4,11 +4,8 @@ Loops over lanes written out cost the compiler's guesses; a value of this type i
 with AVX-512, 32 with AVX, 16 elsewhere (NEON, SSE). QML_LAB_VECTOR=32 or 16 asks for a narrower one than there is.
 """
 
-import hashlib
 import operator
 import os
-from functools import lru_cache, partial
-from pathlib import Path
 
 import numba
 import numpy as np
@@ -316,28 +313,3 @@ def aligned(dtype, *sizes: int) -> list[np.ndarray]:
         arrays.append(raw[start : start + size])
         start += -(-size // lanes) * lanes
     return arrays
-
-
-@lru_cache(maxsize=1)
-def _sources() -> str:
-    """A hash of every file of this folder, any of which a kernel may have been compiled from."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return f"{digest.hexdigest()} {WIDTH}"
-
-
-def jit(function=None, **options):
-    """`function` compiled on first use and kept on disk until any file of this folder changes.
-
-    Numba alone looks at the file of the function it is given: edit a kernel that another file calls, and the caller would
-    go on with the old one.
-
-    Args:
-        options: further ones of `numba.njit`.
-    """
-    if function is None:
-        return partial(jit, **options)
-    dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
-    dispatcher._cache._cache_file._source_stamp = _sources()
-    return dispatcher

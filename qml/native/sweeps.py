@@ -1,6 +1,7 @@
 """The sweeps: the stages of every tile on one state, or on one block of states in lanes, forward and back."""
 
 from qml.native import turns
+from qml.native.compilation import jit
 from qml.native.diagonals import dense, diagonal, find_offsets, parity, undo_dense, undo_diagonal
 from qml.native.plan import (
     COSET,
@@ -24,7 +25,7 @@ from qml.native.plan import (
     TILE_COLUMNS,
     TURNS,
 )
-from qml.native.simd import add, equal_lanes, exchange, jit, load, negate, shift, store
+from qml.native.simd import add, equal_lanes, exchange, load, negate, shift, store
 
 
 @jit
@@ -36,7 +37,7 @@ def signed(vector, flag):
 
 
 @jit
-def _stage_signs(plan, stage, base):
+def stage_signs(plan, stage, base):
     """Bit j is 1 where turn j of the stage goes the other way in the tile at this base."""
     signs = stage[SIGNS]
     if base:
@@ -46,7 +47,7 @@ def _stage_signs(plan, stage, base):
 
 
 @jit
-def _shears(room, stage, signs, j, lanes):
+def shears(room, stage, signs, j, lanes):
     """Tangent and sine of turn j of a stage."""
     at, flag = stage[TURNS + j] * lanes, signs >> j & 1
     return signed(load(room.tangents, at), flag), signed(load(room.sines, at), flag)
@@ -55,12 +56,12 @@ def _shears(room, stage, signs, j, lanes):
 @jit
 def _forward_turns(state, plan, room, stage, lanes, base):
     bases, count = shift(plan.bases, stage[FIRST]), stage[COUNT]
-    signs = _stage_signs(plan, stage, base)
+    signs = stage_signs(plan, stage, base)
     f0, f1, f2 = stage[FLIPS], stage[FLIPS + 1], stage[FLIPS + 2]
     d0, d1, d2 = stage[SHIFTS], stage[SHIFTS + 1], stage[SHIFTS + 2]
-    t0, s0 = _shears(room, stage, signs, 0, lanes)
-    t1, s1 = _shears(room, stage, signs, 1, lanes)
-    t2, s2 = _shears(room, stage, signs, 2, lanes)
+    t0, s0 = shears(room, stage, signs, 0, lanes)
+    t1, s1 = shears(room, stage, signs, 1, lanes)
+    t2, s2 = shears(room, stage, signs, 2, lanes)
     if stage[KIND] == LANE_TURN:
         turns.forward_in_lanes(state, bases, count, d0, t0, s0, lanes)
     elif stage[KIND] == 1:
@@ -74,7 +75,7 @@ def _forward_turns(state, plan, room, stage, lanes, base):
 
 
 @jit
-def _add_derivative(room, stage, signs, j, lanes, moment):
+def add_derivative(room, stage, signs, j, lanes, moment):
     at = stage[TURNS + j] * lanes
     store(room.of_angles, at, add(load(room.of_angles, at), signed(moment, signs >> j & 1)))
 
@@ -82,12 +83,12 @@ def _add_derivative(room, stage, signs, j, lanes, moment):
 @jit
 def _backward_turns(state, bra, plan, room, stage, lanes, base):
     bases, count = shift(plan.bases, stage[FIRST]), stage[COUNT]
-    signs = _stage_signs(plan, stage, base)
+    signs = stage_signs(plan, stage, base)
     f0, f1, f2 = stage[FLIPS], stage[FLIPS + 1], stage[FLIPS + 2]
     d0, d1, d2 = stage[SHIFTS], stage[SHIFTS + 1], stage[SHIFTS + 2]
-    t0, s0 = _shears(room, stage, ~signs, 0, lanes)
-    t1, s1 = _shears(room, stage, ~signs, 1, lanes)
-    t2, s2 = _shears(room, stage, ~signs, 2, lanes)
+    t0, s0 = shears(room, stage, ~signs, 0, lanes)
+    t1, s1 = shears(room, stage, ~signs, 1, lanes)
+    t2, s2 = shears(room, stage, ~signs, 2, lanes)
     g0 = g1 = g2 = equal_lanes(state, 0.0)
     if stage[KIND] == LANE_TURN:
         g0 = turns.backward_in_lanes(state, bra, bases, count, d0, t0, s0, lanes)
@@ -101,11 +102,11 @@ def _backward_turns(state, bra, plan, room, stage, lanes, base):
         )  # fmt: skip
     else:
         g0, g1, g2 = turns.backward(state, bra, bases, count, (f0, f1, f2), (), (t0, t1, t2), (s0, s1, s2), (g0, g1, g2))
-    _add_derivative(room, stage, signs, 0, lanes, g0)
+    add_derivative(room, stage, signs, 0, lanes, g0)
     if stage[KIND] == 2 or stage[KIND] == 3:
-        _add_derivative(room, stage, signs, 1, lanes, g1)
+        add_derivative(room, stage, signs, 1, lanes, g1)
     if stage[KIND] == 3:
-        _add_derivative(room, stage, signs, 2, lanes, g2)
+        add_derivative(room, stage, signs, 2, lanes, g2)
 
 
 @jit
@@ -150,7 +151,7 @@ def _backward_stages(state, bra, plan, room, tile, lanes, base):
 
 
 @jit
-def _gather(state, tile, entries, n_entries, base, lanes, lane_bits):
+def gather(state, tile, entries, n_entries, base, lanes, lane_bits):
     """The rows of a coset, each with its lanes exchanged so that entries agree lane by lane."""
     for e in range(n_entries):
         at, delta = (base ^ (entries[e] >> lane_bits)) * 2 * lanes, entries[e] & (lanes - 1)
@@ -159,7 +160,7 @@ def _gather(state, tile, entries, n_entries, base, lanes, lane_bits):
 
 
 @jit
-def _scatter(tile, state, entries, n_entries, base, lanes, lane_bits):
+def scatter(tile, state, entries, n_entries, base, lanes, lane_bits):
     for e in range(n_entries):
         at, delta = (base ^ (entries[e] >> lane_bits)) * 2 * lanes, entries[e] & (lanes - 1)
         store(state, at, exchange(load(tile, e * 2 * lanes), delta))
@@ -176,9 +177,9 @@ def forward_tile(state, plan, room, number, first, last, lanes, lane_bits):
     entries, n_entries = shift(plan.entries, tile[ENTRIES]), tile[N_ENTRIES]
     for k in range(first, last):
         base = plan.cosets[tile[COSET] + k]
-        _gather(state, room.tile, entries, n_entries, base, lanes, lane_bits)
+        gather(state, room.tile, entries, n_entries, base, lanes, lane_bits)
         _forward_stages(room.tile, plan, room, tile, lanes, base << lane_bits)
-        _scatter(room.tile, state, entries, n_entries, base, lanes, lane_bits)
+        scatter(room.tile, state, entries, n_entries, base, lanes, lane_bits)
 
 
 @jit
@@ -191,11 +192,11 @@ def backward_tile(state, bra, plan, room, number, first, last, lanes, lane_bits)
     entries, n_entries = shift(plan.entries, tile[ENTRIES]), tile[N_ENTRIES]
     for k in range(first, last):
         base = plan.cosets[tile[COSET] + k]
-        _gather(state, room.tile, entries, n_entries, base, lanes, lane_bits)
-        _gather(bra, room.bra_tile, entries, n_entries, base, lanes, lane_bits)
+        gather(state, room.tile, entries, n_entries, base, lanes, lane_bits)
+        gather(bra, room.bra_tile, entries, n_entries, base, lanes, lane_bits)
         _backward_stages(room.tile, room.bra_tile, plan, room, tile, lanes, base << lane_bits)
-        _scatter(room.tile, state, entries, n_entries, base, lanes, lane_bits)
-        _scatter(room.bra_tile, bra, entries, n_entries, base, lanes, lane_bits)
+        scatter(room.tile, state, entries, n_entries, base, lanes, lane_bits)
+        scatter(room.bra_tile, bra, entries, n_entries, base, lanes, lane_bits)
 
 
 @jit

@@ -17,8 +17,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from qml.native.simd import Vector, aligned_at, equal_lanes, exchange, fma, jit, load, mul, negate, permuted, store
-
+from qml.native.compilation import jit
+from qml.native.simd import Vector, aligned_at, equal_lanes, exchange, fma, load, mul, negate, permuted, store, sub
 
 
 class _Rows:
@@ -85,7 +85,13 @@ def _integers(context, builder, signature, args, position: int) -> list:
     return [context.cast(builder, value, kind, types.intp) for value in cgutils.unpack_tuple(builder, args[position])]
 
 
-def _rows(context, builder, signature, args, vector, base: int, flips: int, shifts: int) -> _Rows:
+def unpacked(builder, tuple_value) -> list:
+    """The members of a tuple."""
+    return list(cgutils.unpack_tuple(builder, tuple_value))
+
+
+def rows_of(context, builder, signature, args, vector, base: int, flips: int, shifts: int) -> _Rows:
+    """The group of rows that the arguments at these places describe."""
     start = context.cast(builder, args[base], signature.args[base], types.intp)
     moved = _integers(context, builder, signature, args, shifts)
     exchanged = moved if len(moved) else None
@@ -104,7 +110,7 @@ def turn_rows(typingctx, state, base, flips, shifts, tangents, sines):
     vector = tangents.dtype
 
     def codegen(context, builder, signature, args):
-        rows = _rows(context, builder, signature, args, vector, 1, 2, 3)
+        rows = rows_of(context, builder, signature, args, vector, 1, 2, 3)
         tangent, sine = (cgutils.unpack_tuple(builder, args[p]) for p in (4, 5))
         for part in range(2):
             x = rows.load(args[0], part)
@@ -126,7 +132,7 @@ def unturn_rows(typingctx, state, bra, base, flips, shifts, tangents, sines, mom
     vector = tangents.dtype
 
     def codegen(context, builder, signature, args):
-        rows = _rows(context, builder, signature, args, vector, 2, 3, 4)
+        rows = rows_of(context, builder, signature, args, vector, 2, 3, 4)
         tangent, sine, g = (cgutils.unpack_tuple(builder, args[p]) for p in (5, 6, 7))
         for part in range(2):
             u, v = rows.load(args[0], part), rows.load(args[1], part)
@@ -157,25 +163,23 @@ def backward(state, bra, bases, count, flips, shifts, tangents, sines, moments):
 
 
 @jit
-def _turned_in_lanes(x, shift, cos, sine):
-    """cos x - sine x[lane ^ shift], where the sign of the sine is that of the lane."""
-    return fma(cos, x, negate(mul(sine, exchange(x, shift))))
+def turned_in_lanes(x, shift, tangent, sine):
+    """cos x - sine x[lane ^ shift], where the signs of tangent and sine are that of the lane."""
+    return sub(fma(mul(tangent, sine), x, x), mul(sine, exchange(x, shift)))
 
 
 @jit
 def forward_in_lanes(state, rows, count, shift, tangent, sine, lanes):
     """A turn that mixes lanes of each row and no rows."""
-    cos = fma(tangent, sine, equal_lanes(state, 1.0))
     for k in range(count):
         for part in range(2):
             at = (2 * rows[k] + part) * lanes
-            store(state, at, _turned_in_lanes(load(state, at), shift, cos, sine))
+            store(state, at, turned_in_lanes(load(state, at), shift, tangent, sine))
 
 
 @jit
 def backward_in_lanes(state, bra, rows, count, shift, tangent, sine, lanes):
     """The same undone on state and lambda; half the moment, as both lanes of a pair have it."""
-    cos = fma(tangent, sine, equal_lanes(state, 1.0))
     moment = equal_lanes(state, 0.0)
     for k in range(count):
         for part in range(2):
@@ -183,6 +187,6 @@ def backward_in_lanes(state, bra, rows, count, shift, tangent, sine, lanes):
             u, v = load(state, at), load(bra, at)
             moment = fma(exchange(v, shift), u, moment)
             moment = fma(negate(v), exchange(u, shift), moment)
-            store(state, at, _turned_in_lanes(u, shift, cos, sine))
-            store(bra, at, _turned_in_lanes(v, shift, cos, sine))
+            store(state, at, turned_in_lanes(u, shift, tangent, sine))
+            store(bra, at, turned_in_lanes(v, shift, tangent, sine))
     return mul(equal_lanes(state, 0.5), moment)

@@ -1,0 +1,64 @@
+"""The Fubini-Study metric tensor: how far states move apart when weights change."""
+
+import numpy as np
+import torch
+
+from circuits.errors import LabError
+from qml.backends.base import resolve
+from qml.layer import QuantumLayer
+
+CHUNK_BYTES = 1 << 28  # of states and derivatives held at once
+
+
+def metric_tensor(layer: QuantumLayer, inputs: torch.Tensor | None = None) -> torch.Tensor:
+    """The real part of <d_i phi|d_j phi> - <d_i phi|phi><phi|d_j phi> for every pair of weights.
+
+    Args:
+        layer: of any backend; its circuit is simulated exactly. Weights are in the order of `layer.weight_parameters`.
+        inputs: (B, n_inputs); None for a circuit without inputs.
+
+    Returns:
+        (B, n_weights, n_weights), without a gradient; (n_weights, n_weights) where there are no inputs. A quarter of the
+        quantum Fisher information.
+
+    Cost: the derivatives of one sample's state by all weights are one batch of dual states.
+    Source: Stokes, Izaac, Killoran, Carleo, Quantum 4, 269 (2020), eq. 12.
+    """
+    weights = layer._flat_weights().detach()
+    if layer.n_inputs == 0:
+        if inputs is not None:
+            raise LabError("the circuit has no inputs: call metric_tensor(layer)")
+        return _metric(layer, weights.new_zeros(1, 0), weights)[0]
+    if inputs is None:
+        raise LabError(f"the circuit has {layer.n_inputs} inputs: pass them, of shape (B, {layer.n_inputs})")
+    inputs = layer._checked_inputs(inputs, weights).detach()
+    if inputs.dim() != 2:
+        raise LabError(f"inputs must have shape (B, {layer.n_inputs}), got {tuple(inputs.shape)}")
+    return _metric(layer, inputs, weights)
+
+
+def _metric(layer: QuantumLayer, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    compiled = resolve("native").compile(layer._program, [], layer._binding.slots)
+    of_inputs, of_weights = layer._angles(inputs, weights)
+    jacobians = torch.func.jacrev(lambda w: layer._angles(inputs, w))(weights)
+    by_sample = jacobians[0].movedim(-1, 1).cpu().numpy()  # (B, P, input slots)
+    shared = np.ascontiguousarray(jacobians[1].T.cpu().numpy())  # (P, weight slots)
+    of_inputs, of_weights = of_inputs.cpu().numpy(), of_weights.cpu().numpy()
+    n_weights = len(weights)
+    step = max(1, CHUNK_BYTES // (max(1, n_weights) * 32 << layer.circuit.num_qubits))
+    out = np.zeros((len(inputs), n_weights, n_weights))
+    for first in range(0, len(inputs) if n_weights else 0, step):
+        rows = slice(first, min(first + step, len(inputs)))
+        count = rows.stop - rows.start
+        states, derivatives = compiled.tangents(
+            np.repeat(of_inputs[rows], n_weights, axis=0),
+            np.tile(of_weights, (count * n_weights, 1)),
+            by_sample[rows].reshape(count * n_weights, -1),
+            np.tile(shared, (count, 1)),
+        )
+        states = states.reshape(count, n_weights, -1)[:, 0]
+        derivatives = derivatives.reshape(count, n_weights, -1)
+        overlaps = derivatives.conj() @ states[:, :, None]  # <d_i phi|phi>
+        gram = derivatives.conj() @ derivatives.transpose(0, 2, 1)
+        out[rows] = (gram - overlaps @ overlaps.conj().transpose(0, 2, 1)).real
+    return torch.as_tensor(out, dtype=weights.dtype, device=weights.device)

@@ -1,0 +1,54 @@
+"""How kernels are compiled: on first use, kept on disk, with a word to whoever waits."""
+
+import hashlib
+import sys
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numba
+from numba.core import event
+
+from qml.native.simd import WIDTH
+
+
+@lru_cache(maxsize=1)
+def _sources() -> str:
+    """A hash of every file of this folder, any of which a kernel may have been compiled from."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return f"{digest.hexdigest()} {WIDTH}"
+
+
+def jit(function=None, **options):
+    """`function` compiled on first use and kept on disk until any file of this folder changes.
+
+    Numba alone looks at the file of the function it is given: edit a kernel that another file calls, and the caller would
+    go on with the old one.
+
+    Args:
+        options: further ones of `numba.njit`.
+    """
+    if function is None:
+        return partial(jit, **options)
+    dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+    dispatcher._cache._cache_file._source_stamp = _sources()
+    return dispatcher
+
+
+class _Announcement(event.Listener):
+    """Says once that kernels are being compiled, which happens once on a machine and takes a while."""
+
+    def on_start(self, event):
+        if self in _waiting and event.data.get("module", "").startswith("qml.native"):
+            _waiting.clear()
+            print(
+                "qml: compiling the native engine for this machine, once; about 20 seconds ...", file=sys.stderr, flush=True
+            )
+
+    def on_end(self, event):
+        """Nothing: the run that waited shows that it is over."""
+
+
+_waiting = [_Announcement()]
+event.register("numba:run_pass", _waiting[0])
