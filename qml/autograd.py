@@ -68,15 +68,15 @@ class _Eager(torch.autograd.Function):
     @staticmethod
     def forward(ctx, handle, seed, inputs, weights):
         evaluation = _EVALUATIONS[handle]
-        ctx.evaluation, ctx.handle = evaluation, handle
-        ctx.save_for_backward(inputs, weights, seed)
-        keep = any(ctx.needs_input_grad)
+        ctx.evaluation, ctx.handle, ctx.seed = evaluation, handle, seed
+        ctx.save_for_backward(inputs, weights)
+        keep = ctx.needs_input_grad[2] or ctx.needs_input_grad[3]
         values, ctx.kept = evaluation.forward(_array(inputs), _array(weights), _sequence(evaluation, seed), keep)
         return _tensors(weights, values)
 
     @staticmethod
     def backward(ctx, cotangents):
-        inputs, weights, seed = ctx.saved_tensors
+        (inputs, weights), seed = ctx.saved_tensors, ctx.seed
         if _is_batched(cotangents):
             needs = ctx.needs_input_grad[2], ctx.needs_input_grad[3]
             gradients = _TracedVjp.apply(inputs, weights, cotangents, seed, ctx.handle, *needs)

@@ -146,6 +146,8 @@ class QuantumLayer(torch.nn.Module):
             values = self.evaluate(None, weights)[0]
             return values.expand(*batch, self.n_outputs)
         inputs = self._checked_inputs(inputs, weights)
+        if inputs.dim() == 2:
+            return self._values(inputs, weights)
         batch = inputs.shape[:-1]
         values = self._values(inputs.reshape(math.prod(batch), self.n_inputs), weights)
         return values.reshape(*batch, self.n_outputs)
@@ -188,7 +190,9 @@ class QuantumLayer(torch.nn.Module):
         return weights
 
     def _flat_weights(self) -> torch.Tensor:
-        parameters = [getattr(self, name).reshape(-1) for name in self._vectors]
+        parameters = [getattr(self, name) for name in self._vectors]
+        # Every operation that is not needed is one that autograd need not undo.
+        parameters = [p if p.dim() == 1 else p.reshape(-1) for p in parameters]
         if len(parameters) == 1:
             return parameters[0]
         return torch.cat(parameters) if parameters else self._binding._fixed._offset.new_zeros(0)

@@ -101,7 +101,7 @@ def test_results_do_not_depend_on_the_number_of_threads(catalogue, monkeypatch, 
     engine = FastEngine(program, operators, range(half), range(half, 2 * half))
     inputs, weights = rng.uniform(-3, 3, (200, half)), rng.uniform(-3, 3, half)
     cotangents = rng.normal(size=(200, 3))
-    monkeypatch.setattr(fast, "WORTH_A_CHUNK", 1)
+    monkeypatch.setattr(fast, "_chunks", lambda n_blocks, _: [(k, k + 5) for k in range(0, n_blocks, 5)])
     runs = []
     for count in (1, 2):
         monkeypatch.setattr(threads, "n_threads", lambda count=count: count)

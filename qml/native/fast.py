@@ -6,6 +6,7 @@ index bits in the lanes; if it is large the threads share its rows, else each th
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
@@ -140,7 +141,7 @@ class FastEngine:
         dtype, batch = weights.dtype, len(inputs)
         division = self.division(batch, all_own or weights.ndim == 2, dtype, all_own)
         width = batch if division.lane_bits else -(-batch // division.lanes) * division.lanes
-        inputs, weights = plain_array(inputs), plain_array(np.atleast_2d(weights))
+        inputs, weights = plain_array(inputs), plain_array(weights if weights.ndim == 2 else weights[None])
         own_rows, shared_rows, plan = division.own_rows, division.shared_rows, division.plan
         half = np.empty(len(own_rows) * width + len(shared_rows))
         half_angles(
@@ -265,11 +266,8 @@ class FastEngine:
 
         `multiply` says that the diagonals that samples share are still to be multiplied out.
         """
-        division, n_blocks = run.division, run.n_blocks
-        plan = division.plan
-        n_chunks = max(1, min(MOST_CHUNKS, int(n_blocks * plan.n_rows * len(plan.tables.stages) / WORTH_A_CHUNK)))
-        size = max(1, -(-n_blocks // n_chunks))
-        chunks = [(first, min(first + size, n_blocks)) for first in range(0, n_blocks, size)]
+        division, plan = run.division, run.division.plan
+        chunks = _chunks(run.n_blocks, plan.n_rows * len(plan.tables.stages))
         multiply = run.dense is None
         if multiply:
             run.dense = division.dense()
@@ -284,6 +282,14 @@ class FastEngine:
         result = finish()
         division.give_back(rooms)
         return result
+
+
+@lru_cache(maxsize=1024)
+def _chunks(n_blocks: int, work_a_block: int) -> list[tuple[int, int]]:
+    """Ranges of blocks, as many as are worth a thread's waking."""
+    n_chunks = max(1, min(MOST_CHUNKS, int(n_blocks * work_a_block / WORTH_A_CHUNK)))
+    size = max(1, -(-n_blocks // n_chunks))
+    return [(first, min(first + size, n_blocks)) for first in range(0, n_blocks, size)]
 
 
 def plain_array(array: np.ndarray) -> np.ndarray:

@@ -303,11 +303,24 @@ def total(typingctx, a):
     return a.element(a), codegen
 
 
+@intrinsic
+def _as_integer(typingctx, pointer):
+    def codegen(context, builder, signature, args):
+        return builder.ptrtoint(args[0], ir.IntType(64))
+
+    return types.int64(pointer), codegen
+
+
+@numba.njit(cache=True)
+def _start(array):
+    return _as_integer(address(array))
+
+
 def aligned(dtype, *sizes: int) -> list[np.ndarray]:
     """Flat uninitialised arrays of these sizes in one allocation, each starting where a vector may be loaded."""
     lanes = lanes_of(dtype)
     raw = np.empty(sum(sizes) + (len(sizes) + 1) * lanes, dtype)
-    start = -raw.ctypes.data % WIDTH // raw.itemsize
+    start = -_start(raw) % WIDTH // raw.itemsize  # NumPy's own ways to ask for an address take ten times as long
     arrays = []
     for size in sizes:
         arrays.append(raw[start : start + size])
