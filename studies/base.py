@@ -10,6 +10,7 @@ A file here is a study when it defines a class `Settings`; its name is the study
     figure(rows)       a matplotlib `Figure` whose title says the finding
     verdict(rows)      the answer in words, with an interval
     cost(case)         optional: relative time of a case, for its place in the queue and the time left
+    WORKERS            optional: how many cases may be computed at a time
 
 Adding a study means adding such a file; nothing lists them.
 """
@@ -20,6 +21,7 @@ import hashlib
 import importlib
 import json
 import re
+import sys
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -84,6 +86,11 @@ class Study:
     def cost(self, case: dict) -> float:
         """Relative time of a case; 1 where the study does not say."""
         return float(getattr(self.module, "cost", lambda case: 1.0)(case))
+
+    @property
+    def most_workers(self) -> int:
+        """How many processes may work at a time; a study that measures time wants the machine for itself."""
+        return int(getattr(self.module, "WORKERS", sys.maxsize))
 
 
 def names() -> list[str]:

@@ -46,7 +46,7 @@ def execute(
     # The longest first: the short ones then fill the gaps at the end.
     pending.sort(key=lambda item: -study.cost(item[1]))
     costs = {key: study.cost(case) for key, case in pending}
-    workers = min(usable_cores() if workers is None else workers, max(1, len(pending)))
+    workers = min(usable_cores() if workers is None else workers, max(1, len(pending)), study.most_workers)
     results = _results(study.name, pending, driver["code"], workers, cluster)
     # Closed at once when the loop is left by an error, so that no worker goes on.
     with Progress(study.name, costs, len(ids) - len(pending)) as progress, contextlib.closing(results):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numba
 from numba.core import event
 
-from qml.native.simd import WIDTH
+from qml.native import simd
 
 
 @lru_cache(maxsize=1)
@@ -17,7 +17,7 @@ def _sources() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
-    return f"{digest.hexdigest()} {WIDTH}"
+    return f"{digest.hexdigest()} {simd.WIDTH}"
 
 
 def jit(function=None, **options):
@@ -40,7 +40,8 @@ class _Announcement(event.Listener):
     """Says once that kernels are being compiled, which happens once on a machine and takes a while."""
 
     def on_start(self, event):
-        if self in _waiting and event.data.get("module", "").startswith("qml.native"):
+        module = event.data.get("module", "")
+        if self in _waiting and module.startswith("qml.native.") and module != simd.__name__:
             _waiting.clear()
             print(
                 "qml: compiling the native engine for this machine, once; about 20 seconds ...", file=sys.stderr, flush=True

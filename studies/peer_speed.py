@@ -1,0 +1,287 @@
+"""How much faster is a training step with our layer than with any other framework on the same processor?
+
+Source: the frameworks themselves, those of `studies/peers/` that are installed: pip install 'hybrid-qml-lab[peers]'.
+
+Expected: from 8 qubits at least 15 times the fastest peer on the first circuit and 8 times on the others, 4 times at 4
+qubits, where calls cost more than arithmetic.
+
+Control: values and gradients of every peer are compared with ours, by element and by a signed checksum; one that differs is
+named and left out.
+
+Minutes: 1 with --quick, 60 in full with all peers, on two cores.
+
+A step is forward and backward through the public `QuantumLayer`, torch included, gradients to weights and inputs. Ours and a
+peer take turns: a tenth of a second of steps of one, then of the other, after a rest in which threads stop spinning; the
+medians of the bursts are compared pair by pair. All cores for everyone. The first call, where some compile, is apart.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from statistics import geometric_mean
+
+from circuits.errors import LabError
+from studies.peers.base import CIRCUITS, OURS, Workload, names
+
+WORKERS = 1  # two at a time would measure each other
+GOALS = {"ring": 15.0, "reuploading": 8.0, "two_qubit": 8.0}
+GOAL_AT_FOUR = 4.0
+SHARE_GOALS = {8: 0.35, 12: 0.35, 16: 0.2, 20: 0.2, 24: 0.6}
+TURN_COST = 8  # multiply-adds of a row's vectors that a turn takes at least, forward and backward
+STARTING = 120.0  # seconds for a process to import everything and compile our kernels
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the study varies.
+
+    Attributes:
+        sizes: qubits, samples and layers, such as 8x64x4.
+        circuits, dtypes: which ones.
+        per_sample_sizes: sizes at which every sample has weights of its own.
+        rounds: pairs of bursts, at most.
+        seconds: after which a peer is not given another round.
+        limit: seconds that a peer's first steps, compilation included, may take before it is left out.
+    """
+
+    sizes: tuple[str, ...] = ("4x32x3", "8x64x4", "12x64x4", "16x16x4", "20x1x10", "24x1x4")
+    circuits: tuple[str, ...] = CIRCUITS
+    dtypes: tuple[str, ...] = ("float64", "float32")
+    per_sample_sizes: tuple[str, ...] = ("8x256x10", "12x256x10")
+    rounds: int = 5
+    seconds: float = 10.0
+    limit: float = 120.0
+
+    @classmethod
+    def quick(cls) -> "Settings":
+        """Two sizes of the first circuit."""
+        return cls(sizes=("4x32x3", "8x64x4"), circuits=("ring",), dtypes=("float64",), per_sample_sizes=(), seconds=2.0)
+
+    def __post_init__(self):
+        for size in (*self.sizes, *self.per_sample_sizes):
+            _parsed(size)
+        unknown = [name for name in self.circuits if name not in CIRCUITS]
+        if unknown:
+            raise LabError(f"setting circuits takes {', '.join(CIRCUITS)}, got {', '.join(unknown)}")
+        if not {*self.dtypes} <= {"float32", "float64"}:
+            raise LabError(f"setting dtypes takes float32 and float64, got {', '.join(self.dtypes)}")
+        if self.rounds < 1 or self.seconds <= 0 or self.limit <= 0:
+            raise LabError("settings rounds, seconds and limit must be positive")
+
+
+def _parsed(size: str) -> tuple[int, int, int]:
+    parts = size.split("x")
+    if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts) or int(parts[0]) < 2:
+        raise LabError(f"a size is QUBITSxSAMPLESxLAYERS with at least 2 qubits, such as 8x64x4, got {size!r}")
+    return int(parts[0]), int(parts[1]), int(parts[2])
+
+
+def cases(settings: Settings) -> list[dict]:
+    """The machine's ceilings, and one case for each workload."""
+    shared = {"rounds": settings.rounds, "budget": settings.seconds, "limit": settings.limit}
+    works = [
+        Workload(circuit, *_parsed(size), dtype)
+        for size in settings.sizes
+        for circuit in settings.circuits
+        for dtype in settings.dtypes
+    ]
+    works += [
+        Workload("ring", *_parsed(size), dtype, True) for size in settings.per_sample_sizes for dtype in settings.dtypes
+    ]
+    return [{"kind": "ceilings"}] + [{"kind": "steps", **asdict(work), **shared} for work in works]
+
+
+def cost(case: dict) -> float:
+    """Seconds, roughly: peers take the longest at the largest sizes."""
+    if case["kind"] == "ceilings":
+        return 10.0
+    return 60.0 + 2.0 ** (case["n_qubits"] - 16)
+
+
+def run(case: dict) -> list[dict]:
+    """One row for ours and one for each peer, or the machine's ceilings."""
+    if case["kind"] == "ceilings":
+        from studies import ceilings
+
+        rates = {dtype: ceilings.multiply_adds(dtype) for dtype in ("float32", "float64")}
+        return [{"name": "machine", **rates, "triad": ceilings.triad()}]
+    fields = ("circuit", "n_qubits", "batch", "n_layers", "dtype", "per_sample")
+    workload = Workload(**{field: case[field] for field in fields})
+    left, rows = names(), []
+    while True:
+        found, stuck, why = _attempt({"workload": asdict(workload), "peers": left, **case}, case["limit"])
+        rows += [row for row in found if row["name"] != OURS or not any(r["name"] == OURS for r in rows)]
+        if stuck is None:
+            break
+        rows.append({"name": stuck, "status": f"left out: {why}"})
+        left = left[left.index(stuck) + 1 :]
+    turns = _turns(workload)
+    return [{**row, "turns": turns} if row["name"] == OURS else row for row in rows]
+
+
+def _attempt(task: dict, limit: float) -> tuple[list[dict], str | None, str]:
+    """What a process of its own said, the peer that it was busy with when it ended, if it did so early, and why it did."""
+    told = json.dumps({key: task[key] for key in ("workload", "peers", "rounds", "budget")})
+    command = [sys.executable, "-m", "studies.peers", told]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    rows: list[dict] = []
+    busy: str | None = None
+    since = time.perf_counter()
+    timer = threading.Timer(STARTING + limit, process.kill)
+    timer.start()
+    try:
+        for line in process.stdout:
+            if not line.startswith("{"):
+                continue  # some peers greet
+            row = json.loads(line)
+            timer.cancel()
+            since = time.perf_counter()
+            timer = threading.Timer(limit + 3 * task["budget"], process.kill)
+            timer.start()
+            busy = row["name"] if row["status"] == "starting" else None
+            if busy is None:
+                rows.append(row)
+        complaint = process.stderr.read()
+        process.wait()
+    finally:
+        timer.cancel()
+        process.kill()
+    if process.returncode and busy is None:
+        raise LabError(f"our own steps failed: {complaint.strip().splitlines()[-1] if complaint.strip() else 'no word'}")
+    over = process.returncode == -signal.SIGKILL and not timer.is_alive() and time.perf_counter() - since >= limit
+    return rows, busy, f"its first steps took longer than {limit:g} s" if over else "its process ended, for want of memory"
+
+
+def _turns(workload: Workload) -> int:
+    """Turns of the circuit's normal form: what the engine's arithmetic consists of."""
+    from circuits.lowering import lower
+    from qml.native.normal_form import normal_form
+    from studies.peers.hybrid_qml_lab import layer
+
+    return sum(len(step.turns) for step in normal_form(lower(layer(workload).circuit)).steps)
+
+
+def _groups(rows: list[dict]) -> list[list[dict]]:
+    """Rows of one workload together, in the order of their sizes."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        if row.get("kind") == "steps":
+            key = (
+                CIRCUITS.index(row["circuit"]),
+                row["per_sample"],
+                row["dtype"],
+                row["n_qubits"],
+                row["batch"],
+                row["n_layers"],
+            )
+            groups.setdefault(key, []).append(row)
+    return [group for _, group in sorted(groups.items())]
+
+
+def _machine(rows: list[dict]) -> dict | None:
+    return next((row for row in rows if row.get("kind") == "ceilings"), None)
+
+
+def _share(ours: dict, machine: dict) -> float:
+    """The arithmetic a step must do at the machine's rate on all its work, over the time the step takes."""
+    amplitudes = ours["batch"] * 2 ** ours["n_qubits"]
+    multiply_adds = TURN_COST * ours["turns"] * amplitudes
+    return multiply_adds / machine[ours["dtype"]] / ours["seconds"]
+
+
+def goal_of(row: dict) -> float:
+    """How many times faster than the fastest peer a step has to be."""
+    if row["per_sample"]:
+        return 15.0
+    return GOAL_AT_FOUR if row["n_qubits"] < 8 else GOALS[row["circuit"]]
+
+
+def table(rows: list[dict]) -> list[dict]:
+    """For each workload: our step, the fastest peer's, how many times faster ours is, and what is wanted."""
+    machine, lines = _machine(rows), []
+    for group in _groups(rows):
+        ours = next(row for row in group if row["name"] == OURS)
+        right = [row for row in group if row["name"] != OURS and row["status"] == "right"]
+        best = min(right, key=lambda row: row["ratio"]) if right else None
+        lines.append(
+            {
+                "circuit": ours["circuit"] + (", weights per sample" if ours["per_sample"] else ""),
+                "n": ours["n_qubits"],
+                "batch": ours["batch"],
+                "layers": ours["n_layers"],
+                "dtype": ours["dtype"],
+                "ours_ms": ours["seconds"] * 1e3,
+                "fastest_peer": best["name"] if best else "none",
+                "peer_ms": best["seconds"] * 1e3 if best else None,
+                "times_faster": round(best["ratio"], 1) if best else None,
+                "goal": goal_of(ours),
+                "share_of_fma": round(_share(ours, machine), 2) if machine else None,
+                "backward_over_forward": round(ours["seconds"] / ours["forward"] - 1, 2) if "forward" in ours else None,
+                "beside_engine_us": round((ours["seconds"] - ours["engine"]) * 1e6) if "engine" in ours else None,
+                "left_out": "; ".join(f"{row['name']} {row['status']}" for row in group if row["status"] != "right"),
+            }
+        )
+    return lines
+
+
+def figure(rows: list[dict]):
+    """Times faster than each peer, by size, with the goal; one panel for each circuit, float64 where there is."""
+    from matplotlib.figure import Figure
+
+    from studies.drawing import COLOURS, MARKERS, NEUTRAL
+
+    groups = [group for group in _groups(rows) if not group[0]["per_sample"]]
+    dtype = "float64" if any(group[0]["dtype"] == "float64" for group in groups) else "float32"
+    groups = [group for group in groups if group[0]["dtype"] == dtype]
+    circuits = [name for name in CIRCUITS if any(group[0]["circuit"] == name for group in groups)]
+    drawn = Figure(figsize=(4.2 * len(circuits) + 1.8, 4.8))
+    panels = drawn.subplots(1, len(circuits), sharey=True, squeeze=False)[0]
+    peers = [name for name in names() if any(r["name"] == name and r["status"] == "right" for g in groups for r in g)]
+    looks = [
+        (COLOURS[k % len(COLOURS)], (MARKERS + "vPX")[k % 7], "-" if k < len(COLOURS) else "--") for k in range(len(peers))
+    ]
+    for panel, circuit in zip(panels, circuits):
+        mine = [group for group in groups if group[0]["circuit"] == circuit]
+        for name, (colour, marker, line) in zip(peers, looks):
+            points = [
+                (g[0]["n_qubits"], r["ratio"]) for g in mine for r in g if r["name"] == name and r["status"] == "right"
+            ]
+            panel.plot(*zip(*points), color=colour, marker=marker, ls=line, label=name) if points else None
+        sizes = [group[0]["n_qubits"] for group in mine]
+        panel.plot(sizes, [goal_of(group[0]) for group in mine], color=NEUTRAL, ls=":", label="goal for the fastest")
+        panel.axhline(1, color=NEUTRAL, lw=0.8)
+        panel.set(yscale="log", title=circuit.replace("_", " "), xlabel="qubits", xticks=sizes)
+    panels[0].set_ylabel(f"times faster than the peer, {dtype}")
+    handles, labels = panels[0].get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside right center")
+    return drawn
+
+
+def verdict(rows: list[dict]) -> str:
+    """How many times faster, where the least, against which peer, and what missed its goal."""
+    lines = [line for line in table(rows) if line["times_faster"] is not None]
+    if not lines:
+        return "Not shown: no peer that is installed computes any of these workloads."
+    least = min(lines, key=lambda line: line["times_faster"])
+    large = [line["times_faster"] for line in lines if line["n"] >= 8]
+    missed = [line for line in lines if line["times_faster"] < line["goal"]]
+    most = max(line["times_faster"] for line in lines)
+    always = "Faster" if least["times_faster"] > 1 else "Not always faster"
+    where = f"{_named(least)}, against {least['fastest_peer']}"
+    parts = [f"{always} than every peer: between {least['times_faster']:g} ({where}) and {most:g} times the fastest one"]
+    if large:
+        parts[0] += f", geometric mean {geometric_mean(large):.0f} from 8 qubits"
+    met = f"{len(lines) - len(missed)} of {len(lines)} workloads reach their goal"
+    names_missed = ", ".join(f"{_named(line)}: {line['times_faster']:g} of {line['goal']:g}" for line in missed)
+    parts.append(met + (f"; not {names_missed}" if missed else ""))
+    wrong = sorted({row["name"] for row in rows if str(row.get("status", "")).startswith("wrong")})
+    parts.append(f"Gradients that differ from ours: {', '.join(wrong)}" if wrong else "All gradients agree with ours")
+    return ". ".join(parts) + "."
+
+
+def _named(line: dict) -> str:
+    return f"{line['circuit']} {line['n']}x{line['batch']}x{line['layers']} {line['dtype']}"
