@@ -18,6 +18,7 @@ from qml.autograd import expectation, register
 from qml.backends import base as backends
 from qml.evaluation import Evaluation
 from qml.gradients import base as gradients
+from qml.readout import Readout, Strings, parameters_of
 
 INITIALIZERS = ("uniform", "small_angle", "gaussian")
 
@@ -27,7 +28,8 @@ class QuantumLayer(torch.nn.Module):
 
     Args:
         circuit: a Qiskit circuit without measurements.
-        observables: None for Z on each qubit, or a Pauli label, a `SparsePauliOp`, or a list of them.
+        observables: None for Z on each qubit, or a Pauli label, a `SparsePauliOp`, or a list of them. Parameters in
+            coefficients are weights (or inputs) like those of the circuit, and start at 1 unless `init` says otherwise.
         inputs: the circuit's input parameters (`Parameter`s or `ParameterVector`s); None: those of the vector "x".
         weights: the trainable ones, likewise; None: all others. Each vector becomes a `Parameter` under its own name.
         backend: "native", "aer", "pennylane", a backend object, a PennyLane device or an `AerSimulator`.
@@ -64,8 +66,11 @@ class QuantumLayer(torch.nn.Module):
         super().__init__()
         self._program = lower(circuit)
         self.circuit = circuit
-        self.observables = as_list(observables, circuit.num_qubits)
-        self.input_parameters, vectors = _roles(circuit, inputs, weights)
+        held = parameters_of(observables)
+        strings = Strings(observables, circuit.num_qubits) if held else None
+        self.observables = strings.observables if strings else as_list(observables, circuit.num_qubits)
+        self._measured = strings.measured if strings else self.observables
+        self.input_parameters, vectors = _roles(_Parameters(circuit, held), inputs, weights)
         self._vectors = {name: len(parameters) for name, parameters in vectors.items()}
         shapes = {name: (size,) for name, size in self._vectors.items()} | dict(weight_shapes or {})
         self.weight_parameters = [p for parameters in vectors.values() for p in parameters]
@@ -73,6 +78,11 @@ class QuantumLayer(torch.nn.Module):
         self.backend = backends.resolve(backend)
         self._entropy = _entropy(seed)
         self._binding = Binding(self._program, self.input_parameters, self.weight_parameters)
+        everything = [*self.input_parameters, *self.weight_parameters]
+        self._readout = Readout(strings, everything) if strings else None
+        self._coefficients = {
+            n for n, ps in vectors.items() if not set(ps).isdisjoint(held) and set(ps).isdisjoint(circuit.parameters)
+        }
         self._compile()
         self.register_buffer("_stream", torch.tensor([self._entropy, 0]), persistent=False)
         dtype = _checked_dtype(dtype or torch.get_default_dtype())
@@ -81,6 +91,8 @@ class QuantumLayer(torch.nn.Module):
                 raise LabError(f"a weight vector cannot be called {name!r}, the layer uses that name: rename it")
             self.register_parameter(name, torch.nn.Parameter(torch.empty(shapes[name], device=device, dtype=dtype)))
         self._binding.to(device=device, dtype=dtype)
+        if self._readout is not None:
+            self._readout.to(device=device, dtype=dtype)
         self.reset_parameters()
 
     @classmethod
@@ -112,7 +124,7 @@ class QuantumLayer(torch.nn.Module):
         return self._evaluation.method.name
 
     def _compile(self) -> None:
-        compiled = self.backend.compile(self._program, self.observables, self._binding.slots)
+        compiled = self.backend.compile(self._program, self._measured, self._binding.slots)
         method = gradients.resolve(self.diff_method, compiled, self.shots)
         self._evaluation = Evaluation(compiled, method, self.shots)
         self._handle = register(self._evaluation)
@@ -126,7 +138,12 @@ class QuantumLayer(torch.nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw the initial weights again, the same ones for the same seed."""
-        drawn = initial_weights(self.init, self._vectors, self._entropy, self.circuit, self.observables)
+        init = self.init
+        if self._coefficients and isinstance(init, str | Mapping):
+            given = dict.fromkeys(self._vectors, init) if isinstance(init, str) else init
+            ones = {name: np.ones(self._vectors[name]) for name in self._coefficients}
+            init = given | ones if isinstance(init, str) else ones | dict(given)
+        drawn = initial_weights(init, self._vectors, self._entropy, self.circuit, self._measured)
         with torch.no_grad():
             for name, values in drawn.items():
                 parameter = getattr(self, name)
@@ -175,7 +192,8 @@ class QuantumLayer(torch.nn.Module):
         if weights.shape[-1] == 0 and weights.dtype != inputs.dtype:  # then the inputs say the precision
             self._binding.to(inputs.dtype)
             weights = inputs.new_zeros(weights.shape)
-        return expectation(self._handle, self._seed(), *self._angles(inputs, weights))
+        values = expectation(self._handle, self._seed(), *self._angles(inputs, weights))
+        return values if self._readout is None else self._readout(values, inputs, weights)
 
     def _angles(self, inputs: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if not torch.is_autocast_enabled(inputs.device.type):
@@ -238,6 +256,13 @@ class QuantumLayer(torch.nn.Module):
             f"weights({weights}), backend={self.backend.name!r}, "
             f"diff_method={self.method!r}{shots}"
         )
+
+
+class _Parameters:
+    """The parameters of a circuit and of its observables, as a circuit has its own."""
+
+    def __init__(self, circuit: QuantumCircuit, held: Sequence[Parameter]):
+        self.parameters = [*circuit.parameters, *[p for p in held if p not in set(circuit.parameters)]]
 
 
 def _entropy(seed: int | None) -> int:
