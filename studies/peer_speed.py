@@ -190,7 +190,7 @@ def _share(ours: dict, machine: dict) -> float:
     """The arithmetic a step must do at the machine's rate on all its work, over the time the step takes."""
     amplitudes = ours["batch"] * 2 ** ours["n_qubits"]
     multiply_adds = TURN_COST * ours["turns"] * amplitudes
-    return multiply_adds / machine[ours["dtype"]] / ours["seconds"]
+    return multiply_adds / machine[ours["dtype"]] / ours["step"]
 
 
 def goal_of(row: dict) -> float:
@@ -214,14 +214,14 @@ def table(rows: list[dict]) -> list[dict]:
                 "batch": ours["batch"],
                 "layers": ours["n_layers"],
                 "dtype": ours["dtype"],
-                "ours_ms": ours["seconds"] * 1e3,
+                "ours_ms": ours["step"] * 1e3,
                 "fastest_peer": best["name"] if best else "none",
-                "peer_ms": best["seconds"] * 1e3 if best else None,
+                "peer_ms": best["step"] * 1e3 if best else None,
                 "times_faster": round(best["ratio"], 1) if best else None,
                 "goal": goal_of(ours),
                 "share_of_fma": round(_share(ours, machine), 2) if machine else None,
-                "backward_over_forward": round(ours["seconds"] / ours["forward"] - 1, 2) if "forward" in ours else None,
-                "beside_engine_us": round((ours["seconds"] - ours["engine"]) * 1e6) if "engine" in ours else None,
+                "backward_over_forward": round(ours["step"] / ours["forward"] - 1, 2) if "forward" in ours else None,
+                "beside_engine_us": round((ours["step"] - ours["engine"]) * 1e6) if "engine" in ours else None,
                 "left_out": "; ".join(f"{row['name']} {row['status']}" for row in group if row["status"] != "right"),
             }
         )

@@ -92,6 +92,27 @@ def test_the_catalogue_agrees_with_the_plain_engine(case, per_sample, dtype, bou
         assert compare(case.circuit, case.observables, True, batch, per_sample, dtype, rng) < bound
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["a_thread_each", "threads_share_it"])
+@pytest.mark.parametrize("direct, tile", [(12, 8), (1, 2), (1, 3), (2, 1)], ids=str)
+def test_a_state_swept_alone_agrees_with_the_plain_engine(direct, tile, shared, monkeypatch):
+    from qml.native import fast, shared_state, tiling
+
+    monkeypatch.setattr(fast, "MOST_QUBITS_TOGETHER", 0)
+    monkeypatch.setattr(fast, "FEWEST_QUBITS_SHARED", 0 if shared else 99)
+    monkeypatch.setattr(shared_state, "ROWS_OF_A_PART", 4)
+    monkeypatch.setattr(tiling, "DIRECT_BITS", direct)
+    monkeypatch.setattr(tiling, "TILE_BITS", tile)
+    for seed in range(10):
+        print(f"seed {seed}")
+        rng = np.random.default_rng(seed)
+        dtype, n_qubits = ((np.float64, 7), (np.float32, 9))[seed % 2]  # the fewest qubits that fill vectors
+        circuit = random_parametrised(n_qubits, rng)
+        labels = ["".join(rng.choice(list("IXYZ"), n_qubits)) for _ in range(3)]
+        observables = [labels[0], f"0.7*{labels[1]} - 1.3*{labels[2]}", "Z" * n_qubits]
+        bound = {np.float64: 1e-12, np.float32: 2e-4}[dtype]
+        assert compare(circuit, observables, seed % 3 > 0, int(rng.integers(4, 7)), seed % 5 == 0, dtype, rng) < bound
+
+
 def test_results_do_not_depend_on_the_number_of_threads(catalogue, monkeypatch, rng):
     from qml.native import fast, threads
 

@@ -29,7 +29,7 @@ class SharedState:
         self._no_dense = np.empty(0, run.dtype)
 
     def _call(self, kernel: Callable, room: Room, *arguments) -> None:
-        kernel(*self._division.plan.packed, *room.arguments, self._no_dense, *self._run.arguments, *arguments)
+        kernel(tuple(self._division.plan.packed), (*room.arguments, self._no_dense), self._run.arguments, *arguments)
 
     def _parts(self, kernel: Callable, count: int, *arguments, before: tuple = (), room: Room | None = None) -> None:
         """The kernel on every part of `count` things, each in a room of its own unless one is given."""

@@ -1,0 +1,121 @@
+"""Peers are given the same workload as ours, a wrong one is named, and the table says what rows say."""
+
+import numpy as np
+import pytest
+
+from circuits.errors import LabError
+from studies import peer_speed as study
+from studies.peers import base
+from studies.peers.__main__ import _compared, _wrong
+from studies.peers.base import CIRCUITS, OURS, Workload, checksum
+
+
+@pytest.mark.parametrize("per_sample", [False, True], ids=["shared_weights", "weights_per_sample"])
+@pytest.mark.parametrize("circuit", CIRCUITS)
+def test_our_step_is_pennylanes(circuit, per_sample):
+    workload = Workload(circuit, 3, 4, 2, "float64", per_sample)
+    ours, theirs = (base.peer(name).build(workload)() for name in (OURS, "default_qubit"))
+    for one, other in zip(ours, theirs):
+        assert one.shape == other.shape
+        assert np.allclose(one, other, atol=1e-6)  # torch's default precision is float32 in this process
+
+
+@pytest.mark.parametrize("circuit", CIRCUITS)
+def test_float32_is_float64_rounded(circuit):
+    steps = [base.peer(OURS).build(Workload(circuit, 3, 4, 2, dtype))() for dtype in ("float32", "float64")]
+    for one, other in zip(*steps):
+        assert one.dtype == np.float32
+        assert np.allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("circuit", CIRCUITS)
+def test_the_decomposed_circuit_is_the_same_circuit(circuit):
+    from qiskit import QuantumCircuit
+    from qiskit.quantum_info import Operator
+
+    workload = Workload(circuit, 3, 1, 1)
+    inputs, weights, _ = workload.numbers
+    unitaries = []
+    for gates in (workload.gates, workload.decomposed()):
+        built = QuantumCircuit(3)
+        for gate in gates:
+            angle = {"x": inputs[0], "w": weights}[gate.source][gate.place] * gate.factor if gate.source else None
+            getattr(built, gate.name)(*([] if angle is None else [float(angle)]), *gate.qubits)
+        unitaries.append(Operator(built))
+    assert unitaries[0].equiv(unitaries[1])
+
+
+def test_a_peer_with_one_wrong_sign_is_named():
+    reference = [np.ones((2, 3)), np.ones((2, 2)), np.arange(1.0, 5.0)]
+    flipped = [*reference[:2], reference[2] * [1, -1, 1, 1]]
+    assert _wrong(reference, reference, 1e-6) == ""
+    assert _wrong(flipped, reference, 1e-6) == "weight gradients"
+    assert checksum(reference[2]) != checksum(flipped[2])
+
+
+def test_a_peer_that_is_not_installed_or_cannot_says_so(monkeypatch):
+    task = {"rounds": 1, "budget": 1}
+    workload = Workload("ring", 2, 2, 1)
+    ours = base.peer(OURS).build(workload)
+    module = base.peer("default_qubit")
+    monkeypatch.setattr(module, "REQUIRES", ("no_such_framework",))
+    assert _compared("default_qubit", workload, ours, ours(), task)["status"] == "not installed: no_such_framework"
+    monkeypatch.setattr(module, "REQUIRES", ())
+    monkeypatch.setattr(module, "DTYPES", ("float32",))
+    assert _compared("default_qubit", workload, ours, ours(), task)["status"] == "computes in float32"
+
+
+def test_a_workload_runs_in_a_process_of_its_own():
+    settings = study.Settings(
+        sizes=("2x3x1",), circuits=("ring",), dtypes=("float64",), per_sample_sizes=(), rounds=1, seconds=0.2
+    )
+    ceilings, case = study.cases(settings)
+    assert ceilings == {"kind": "ceilings"}
+    rows = {row["name"]: row for row in study.run(case)}
+    assert rows[OURS]["status"] == rows["default_qubit"]["status"] == "right"
+    assert set(rows) == {OURS, *base.names()}
+    assert rows["default_qubit"]["pairs"] == 1
+
+
+def row(name: str, status: str = "right", **fields) -> dict:
+    shared = {
+        "kind": "steps",
+        "circuit": "ring",
+        "n_qubits": 8,
+        "batch": 4,
+        "n_layers": 1,
+        "dtype": "float64",
+        "per_sample": False,
+    }
+    return {**shared, "name": name, "status": status, **fields}
+
+
+ROWS = [
+    row(OURS, step=0.001, forward=0.0004, engine=0.0009, turns=10),
+    row("fast", step=0.02, ratio=20.0),
+    row("slow", step=0.05, ratio=50.0),
+    row("liar", "wrong: weight gradients"),
+]
+
+
+def test_the_table_has_the_fastest_peer_and_who_was_left_out():
+    (line,) = study.table(ROWS)
+    assert (line["fastest_peer"], line["times_faster"], line["goal"]) == ("fast", 20.0, 15.0)
+    assert line["left_out"] == "liar wrong: weight gradients"
+    assert line["backward_over_forward"] == 1.5 and line["beside_engine_us"] == 100
+    assert "liar" in study.verdict(ROWS) and "1 of 1 workloads reach their goal" in study.verdict(ROWS)
+
+
+def test_a_faster_peer_shows():
+    rows = [*ROWS, row("faster", step=0.0005, ratio=0.5)]
+    assert study.table(rows)[0]["times_faster"] == 0.5
+    assert study.verdict(rows).startswith("Not always faster than every peer")
+    assert "0.5 of 15" in study.verdict(rows)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"sizes": ("8x64",)}, {"circuits": ("rink",)}, {"dtypes": ("half",)}, {"rounds": 0}], ids=str
+)
+def test_settings_that_cannot_work_are_refused(fields):
+    with pytest.raises(LabError):
+        study.Settings(**fields)
