@@ -30,7 +30,6 @@ from studies.peers.base import CIRCUITS, OURS, Workload, names
 WORKERS = 1  # two at a time would measure each other
 GOALS = {"ring": 15.0, "reuploading": 8.0, "two_qubit": 8.0}
 GOAL_AT_FOUR = 4.0
-SHARE_GOALS = {8: 0.35, 12: 0.35, 16: 0.2, 20: 0.2, 24: 0.6}
 TURN_COST = 8  # multiply-adds of a row's vectors that a turn takes at least, forward and backward
 STARTING = 120.0  # seconds for a process to import everything and compile our kernels
 
@@ -187,7 +186,7 @@ def _machine(rows: list[dict]) -> dict | None:
 
 
 def _share(ours: dict, machine: dict) -> float:
-    """The arithmetic a step must do at the machine's rate on all its work, over the time the step takes."""
+    """The least time in which one core could do the step's multiply-adds, over the time that the step takes on all cores."""
     amplitudes = ours["batch"] * 2 ** ours["n_qubits"]
     multiply_adds = TURN_COST * ours["turns"] * amplitudes
     return multiply_adds / machine[ours["dtype"]] / ours["step"]
@@ -219,7 +218,7 @@ def table(rows: list[dict]) -> list[dict]:
                 "peer_ms": best["step"] * 1e3 if best else None,
                 "times_faster": round(best["ratio"], 1) if best else None,
                 "goal": goal_of(ours),
-                "share_of_fma": round(_share(ours, machine), 2) if machine else None,
+                "share_of_one_core": round(_share(ours, machine), 2) if machine else None,
                 "backward_over_forward": round(ours["step"] / ours["forward"] - 1, 2) if "forward" in ours else None,
                 "beside_engine_us": round((ours["step"] - ours["engine"]) * 1e6) if "engine" in ours else None,
                 "left_out": "; ".join(f"{row['name']} {row['status']}" for row in group if row["status"] != "right"),
