@@ -23,6 +23,9 @@ from studies.progress import Progress
 from studies.sources import code_version
 
 
+PATIENCE = 5.0  # seconds for a worker to end when it is told to
+
+
 def execute(
     study: Study, cases: list[dict], store: Store, workers: int | None = None, cluster: str | None = None
 ) -> tuple[list[str], int]:
@@ -115,8 +118,11 @@ def _on_this_machine(workers: int) -> Iterator[Executor]:
         yield executor
     except BaseException as error:
         executor.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - others:
+        children = set(multiprocessing.active_children()) - others
+        for child in children:
             child.terminate()
+        for child in children:
+            child.join(PATIENCE)
         if isinstance(error, BrokenProcessPool):
             raise LabError(
                 "a worker died, perhaps for want of memory; what was finished is kept: "
