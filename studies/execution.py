@@ -22,7 +22,6 @@ from studies.base import Study, case_id, load
 from studies.progress import Progress
 from studies.sources import code_version
 
-
 PATIENCE = 5.0  # seconds for a worker to end when it is told to
 
 
