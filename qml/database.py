@@ -88,8 +88,7 @@ class Database:
 
     def _is_ours(self) -> bool:
         """True for a file of ours, False for an empty one; anything else raises."""
-        queries = ("PRAGMA application_id", "PRAGMA user_version", "SELECT COUNT(*) FROM sqlite_schema")
-        application, version, tables = (self.fetch(query)[0][0] for query in queries)
+        application, version, tables = self._marks()
         if application == self._application_id and version > self._version:
             raise StoreError(
                 f"the store {self.path} has format {version}, written by a newer hybrid-qml-lab; this one "
@@ -101,6 +100,19 @@ class Database:
                 "give another file with --store"
             )
         return application == self._application_id
+
+    def _marks(self) -> tuple[int, int, int]:
+        """Application, version and number of tables at one moment: another process may be making the file just now."""
+        queries = ("PRAGMA application_id", "PRAGMA user_version", "SELECT COUNT(*) FROM sqlite_schema")
+        with self._guarded():
+            is_inside = self._connection.in_transaction
+            if not is_inside:
+                self._connection.execute("BEGIN")
+            try:
+                return tuple(self._connection.execute(query).fetchone()[0] for query in queries)
+            finally:
+                if not is_inside and self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
 
     def _create(self, schema: str) -> None:
         with self.transaction() as execute:
