@@ -1,92 +1,244 @@
-"""How flat the landscape of a circuit is: the variance of its loss and of every gradient component."""
+"""How flat the landscape of a circuit is: the variance of its loss and of every gradient component, by two roads."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from circuits.errors import LabError, UnknownName
-from studies.statistics import FEWEST_SAMPLES, Variance, variance
+from circuits.errors import LabError, UnknownName, Unsupported
+from studies.statistics import FEWEST_SAMPLES, Variance, normal_quantile, rounding_floor, variance
 
-DISTRIBUTIONS = ("uniform", "small_angle", "gaussian")
+METHODS = ("state_vector", "pauli_walk")
 BATCH = 128
+MOST_SAMPLES = 100_000  # of state vectors, on the way to a wanted error
+MOST_WALKS = 1 << 26
+NOT_MEASURED = 0.5  # a relative standard error above which a variance is a hint and no measurement
 
 
 @dataclass(frozen=True)
 class GradientVariance:
-    """Sample variances with intervals, over draws of all parameters.
+    """Variances with intervals, over draws of all parameters.
 
     Attributes:
         parameters: names, in the order of `gradient`'s arrays.
         gradient: of the derivative by each parameter; arrays of shape (n_parameters,).
         loss: of the expectation value itself; arrays of shape ().
+        floor: what rounding alone would show as a variance of a derivative.
+        method: "state_vector" or "pauli_walk".
     """
 
     parameters: tuple[str, ...]
     gradient: Variance
     loss: Variance
+    floor: float
+    method: str
+
+    @property
+    def measured(self) -> np.ndarray:
+        """(n_parameters,): which variances stand clear of the floor and have an interval worth the name."""
+        value, error = self.gradient.value, self.gradient.log_error
+        return (value > 10 * self.floor) & (error < NOT_MEASURED)
 
 
 def gradient_variance(
     circuit,
     observable,
-    n_samples: int = 1000,
+    n_samples: int | None = None,
     seed: int = 0,
     distribution: str = "uniform",
     backend="native",
     level: float = 0.95,
+    *,
+    method: str = "state_vector",
+    width: float | None = None,
+    relative_error: float | None = None,
+    random_axes: bool = False,
+    noise: float | tuple[float, float, float] = 1.0,
 ) -> GradientVariance:
-    """The variance of every gradient component and of the loss, by state vectors, with intervals.
+    """The variance of every gradient component and of the loss over random parameters, with intervals.
+
+    Two roads to the same numbers. "state_vector" differentiates the circuit at random parameters; it takes any circuit of
+    as many qubits as fit. "pauli_walk" needs no state: it takes circuits of Pauli rotations, each by a parameter of its
+    own, and Clifford gates, at 1,000 qubits and more where the observable's light cone is shallow; where few Pauli strings
+    are met it is exact.
 
     Args:
         circuit: a Qiskit circuit without measurements; all its parameters are drawn, those called `x` too.
         observable: a Pauli label, a sum of them, or a `SparsePauliOp`.
-        n_samples: independent draws of all parameters, at least 16.
+        n_samples: draws of all parameters, or walks for each Pauli string, at most; None: 1,000 draws, or as many as
+            `relative_error` needs.
         seed: of the draws; sample k is the same whatever `n_samples` is.
-        distribution: "uniform" on the circle, or "small_angle" or "gaussian" of `circuits.initializers`.
-        backend: as for `QuantumLayer`.
+        distribution: "uniform" on the circle; "small_angle", uniform within `width` (0.1) of 0; "gaussian" about 0 with
+            standard deviation `width`, by default that of `initializers.gaussian`; "beta", symmetric about 0 within `width`
+            (pi).
+        backend: of state vectors, as for `QuantumLayer`.
         level: of confidence, for each component on its own.
+        relative_error: sampling goes on until the median component's relative standard error is this small.
+        random_axes: each rotation of one qubit turns about X, Y or Z, drawn anew for each sample (McClean's circuit).
+        noise: of walks only: after every gate, on each of its qubits, a channel multiplies X, Y and Z by this number, or
+            by these three.
 
     Raises:
         LabError: no parameters, more than one observable, too few samples.
-        UnknownName: no such distribution.
+        UnknownName: no such distribution or method.
+        Unsupported: "pauli_walk" and a circuit it does not take, such as one with shared parameters.
         TooLarge: the state does not fit into memory.
 
-    Cost: one forward and one backward sweep a sample, whatever the number of parameters.
+    Cost: one forward and one backward sweep a sample, whatever the number of parameters; a walk costs a few bit
+        operations for each gate in the light cone, 64 walks at a time.
     """
+    if method not in METHODS:
+        raise UnknownName("method", method, METHODS)
+    angles = _angles(distribution, width, circuit, observable)
+    _check(circuit, n_samples, relative_error)
+    if method == "pauli_walk":
+        limit = MOST_WALKS if n_samples is None else n_samples
+        return _by_walks(circuit, observable, angles, limit, seed, level, relative_error or 0.01, random_axes, noise)
+    if noise != 1.0:
+        raise Unsupported("noise takes method='pauli_walk'; with density matrices train on backend 'aer'")
+    return _by_states(circuit, observable, angles, n_samples, seed, level, relative_error, random_axes, backend)
+
+
+def _by_states(circuit, observable, angles, n_samples, seed, level, relative_error, random_axes, backend):
     import torch
 
     from qml import QuantumLayer
 
-    _check(circuit, n_samples, distribution)
-    layer = QuantumLayer(circuit, observable, [], backend=backend, dtype=torch.float64, seed=0)
+    drawn, sites = _with_all_axes(circuit) if random_axes else (circuit, None)
+    layer = QuantumLayer(drawn, observable, [], backend=backend, dtype=torch.float64, seed=0)
     if layer.n_outputs != 1:
         raise LabError(f"gradient_variance takes one observable, got {layer.n_outputs}: call it for each")
-    losses, gradients = [], []
-    for first in range(0, n_samples, BATCH):
-        samples = range(first, min(first + BATCH, n_samples))
-        draws = [_draw(distribution, len(layer.weight_parameters), seed, sample) for sample in samples]
-        weights = torch.from_numpy(np.stack(draws)).requires_grad_()
-        values = layer.evaluate(None, weights)
-        values.sum().backward()
-        losses.append(values.detach().numpy()[:, 0])
-        gradients.append(weights.grad.numpy())
-    present = set(circuit.parameters)
-    used = [j for j, parameter in enumerate(layer.weight_parameters) if parameter in present]
-    names = tuple(layer.weight_parameters[j].name for j in used)
+    present = {parameter.name for parameter in circuit.parameters}
+    names = [parameter.name for parameter in layer.weight_parameters]
+    used = [j for j, name in enumerate(names) if name in present]
+    losses, gradients, done = [], [], 0
+    limit = n_samples or (MOST_SAMPLES if relative_error else 1000)
+    while done < limit:
+        samples = range(done, min(done + BATCH, limit))
+        values, slopes = _batch(layer, samples, angles, seed, sites, names)
+        losses.append(values)
+        gradients.append(slopes)
+        done = samples.stop
+        if relative_error and done >= 2 * BATCH and done.bit_count() <= 2:  # looked at seldom: stopping early is a bias
+            errors = variance(np.concatenate(gradients).T[used], level).log_error
+            if not errors.any() or np.median(errors[errors > 0]) <= relative_error:
+                break
     columns = np.concatenate(gradients).T[used]
-    return GradientVariance(names, variance(columns, level), variance(np.concatenate(losses), level))
+    return GradientVariance(
+        tuple(names[j] for j in used), variance(columns, level), variance(np.concatenate(losses), level),
+        rounding_floor("float64", len(drawn.data)), "state_vector",
+    )  # fmt: skip
 
 
-def _draw(distribution: str, size: int, seed: int, sample: int) -> np.ndarray:
-    from circuits import initializers
+def _batch(layer, samples: range, angles, seed: int, sites: dict | None, names: list[str]):
+    """(B,) values and (B, n) derivatives at the samples' parameters."""
+    import torch
 
-    return getattr(initializers, distribution)(size, np.random.SeedSequence(seed, spawn_key=(sample,)))
+    keys = [np.random.SeedSequence(seed, spawn_key=(sample,)) for sample in samples]
+    draws = np.stack([angles.draw(len(names), key) for key in keys])
+    if sites is None:
+        place = None
+    else:
+        draws, place = _on_axes(draws, keys, sites, names)
+    weights = torch.from_numpy(draws).requires_grad_()
+    values = layer.evaluate(None, weights)
+    values.sum().backward()
+    slopes = weights.grad.numpy()
+    if place is not None:
+        slopes = np.take_along_axis(slopes, place, axis=1)
+    return values.detach().numpy()[:, 0], slopes
 
 
-def _check(circuit, n_samples: int, distribution: str) -> None:
-    if distribution not in DISTRIBUTIONS:
-        raise UnknownName("distribution", distribution, DISTRIBUTIONS)
-    if not isinstance(n_samples, int) or n_samples < FEWEST_SAMPLES:
+def _with_all_axes(circuit):
+    """The circuit with RX, RY and RZ at every rotation of one qubit, two more parameters each; their names by site."""
+    from qiskit import QuantumCircuit
+    from qiskit.circuit import Parameter
+
+    out, sites = QuantumCircuit(*circuit.qregs), {}
+    for item in circuit.data:
+        gate = item.operation
+        if gate.name not in ("rx", "ry", "rz") or not getattr(gate.params[0], "parameters", None):
+            out.append(gate, item.qubits)
+            continue
+        (parameter,) = gate.params[0].parameters
+        if parameter.name in sites:
+            raise Unsupported(f"random axes need a parameter of its own for every rotation, {parameter.name!r} has several")
+        others = [Parameter(f"{parameter.name} about {axis}") for axis in "YZ"]
+        sites[parameter.name] = (parameter.name, *(other.name for other in others))
+        for kind, angle in zip(("rx", "ry", "rz"), (gate.params[0], *others)):
+            getattr(out, kind)(angle, *item.qubits)
+    return out, sites
+
+
+def _on_axes(draws: np.ndarray, keys: list, sites: dict, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Each site's angle moved to the axis drawn for it, the others zero; and where each parameter's angle went."""
+    column = {name: j for j, name in enumerate(names)}
+    place = np.tile(np.arange(len(names)), (len(draws), 1))
+    table = np.array([[column[name] for name in site] for site in sites.values()])
+    for row, key in enumerate(keys):
+        axes = np.random.default_rng(key.spawn(1)[0]).integers(0, 3, len(table))
+        chosen = table[np.arange(len(table)), axes]
+        own = draws[row, table[:, 0]]
+        draws[row, table] = 0.0
+        draws[row, chosen] = own
+        place[row, table[:, 0]] = chosen
+    return draws, place
+
+
+def _by_walks(circuit, observable, angles, most_walks, seed, level, relative_error, random_axes, noise):
+    from circuits.lowering import lower
+    from circuits.observables import as_list
+    from studies.walk.estimate import check, walk_variances
+    from studies.walk.table import table_of
+
+    check(relative_error, most_walks)
+    operators = as_list(observable, circuit.num_qubits)
+    if len(operators) != 1:
+        raise LabError(f"gradient_variance takes one observable, got {len(operators)}: call it for each")
+    table = table_of(lower(circuit), random_axes, noise)
+    found = walk_variances(table, operators[0], angles, seed, relative_error, most_walks, exact=True)
+    n = max(found.n_walks, 1)
+    # No hit in N walks leaves room for 3 / N, by the rule of three.
+    unseen = np.where((found.gradient == 0) & (found.errors == 0), 3 * found.weight / n, 0.0)
+    return GradientVariance(
+        tuple(parameter.name for parameter in circuit.parameters),
+        _interval(found.gradient, found.errors, unseen, level, found.n_walks),
+        _interval(np.array(found.loss), np.array(found.loss_error), np.array(0.0), level, found.n_walks),
+        rounding_floor("float64", len(table.steps)), "pauli_walk",
+    )  # fmt: skip
+
+
+def _interval(value: np.ndarray, error: np.ndarray, unseen: np.ndarray, level: float, samples: int) -> Variance:
+    """A variance with a standard error as one with an interval, symmetric in the logarithm; `unseen`: above zero hits."""
+    value = np.maximum(value, 0.0)
+    relative = np.divide(error, value, out=np.where(error > 0, np.inf, 0.0), where=value > 0)
+    reach = np.exp(np.minimum(normal_quantile(level) * relative, 700))
+    return Variance(value, value / reach, np.maximum(value * reach, unseen), relative, np.full_like(value, np.nan), samples)
+
+
+def _angles(distribution: str, width: float | None, circuit, observable):
+    from studies.walk.distributions import NAMES, Angles
+
+    if distribution not in NAMES:
+        raise UnknownName("distribution", distribution, NAMES)
+    if width is None and distribution == "gaussian":
+        width = _gaussian_width(circuit, observable)
+    return Angles(distribution, width or {"small_angle": 0.1}.get(distribution, math.pi))
+
+
+def _gaussian_width(circuit, observable) -> float:
+    """That of `initializers.gaussian`, at the number of layers that two rotations a qubit would make."""
+    from circuits.observables import as_list, locality
+
+    layers = max(1, math.ceil(len(circuit.parameters) / (2 * circuit.num_qubits)))
+    return 1 / math.sqrt(4 * locality(as_list(observable, circuit.num_qubits)) * (layers + 2))
+
+
+def _check(circuit, n_samples, relative_error) -> None:
+    is_whole = isinstance(n_samples, int) and not isinstance(n_samples, bool)
+    if n_samples is not None and not (is_whole and n_samples >= FEWEST_SAMPLES):
         raise LabError(f"n_samples must be a whole number of at least {FEWEST_SAMPLES}, got {n_samples!r}")
+    if relative_error is not None and not 0 < relative_error < 1:
+        raise LabError(f"relative_error must lie between 0 and 1, got {relative_error!r}: 0.01 is one per cent")
     if not getattr(circuit, "parameters", None):
         raise LabError("the circuit has no free parameters: there is no gradient to measure")

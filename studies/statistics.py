@@ -129,3 +129,16 @@ def log_slope(x: Sequence[float], values: Sequence[float], log_errors: Sequence[
     misfit = (((logs - slope * x - intercept) / errors) ** 2).sum()
     half = normal_quantile(level) * np.sqrt(covariance[0, 0])
     return Slope(float(slope), float(slope - half), float(slope + half), float(intercept), float(misfit), len(x) - 2)
+
+
+def rounding_floor(dtype: str, n_gates: int) -> float:
+    """The variance that rounding alone gives a derivative: every gate errs by about one unit in the last place."""
+    return float(np.finfo(dtype).eps) ** 2 * max(1, n_gates)
+
+
+def shot_floor(shots: int, norm: float = 1.0) -> float:
+    """The variance that shots alone give a derivative by the two-term shift rule, of an observable of this norm, at most.
+
+    Each of the two values has a variance of at most norm^2 / shots, and their difference is halved.
+    """
+    return norm**2 / (2 * shots)
