@@ -111,13 +111,13 @@ def run(case: dict) -> list[dict]:
     fields = ("circuit", "n_qubits", "batch", "n_layers", "dtype", "per_sample")
     workload = Workload(**{field: case[field] for field in fields})
     left, rows = names(), []
-    while True:
+    while not rows or left:
         found, stuck, why = _attempt({"workload": asdict(workload), "peers": left, **case}, case["limit"])
         rows += [row for row in found if row["name"] != OURS or not any(r["name"] == OURS for r in rows)]
-        if stuck is None:
-            break
-        rows.append({"name": stuck, "status": f"left out: {why}"})
-        left = left[left.index(stuck) + 1 :]
+        if stuck is not None:
+            rows.append({"name": stuck, "status": f"left out: {why}"})
+        told = {row["name"] for row in rows}
+        left = [name for name in left if name not in told]
     turns = _turns(workload)
     return [{**row, "turns": turns} if row["name"] == OURS else row for row in rows]
 
@@ -220,6 +220,9 @@ def table(rows: list[dict]) -> list[dict]:
                 "goal": goal_of(ours),
                 "share_of_one_core": round(_share(ours, machine), 2) if machine else None,
                 "backward_over_forward": round(ours["step"] / ours["forward"] - 1, 2) if "forward" in ours else None,
+                "first_s": round(ours["first"], 2),
+                "peer_first_s": round(best["first"], 2) if best else None,
+                "peak_mb": round(ours["peak"] / 2**20),
                 "beside_engine_us": round((ours["step"] - ours["engine"]) * 1e6) if "engine" in ours else None,
                 "left_out": "; ".join(f"{row['name']} {row['status']}" for row in group if row["status"] != "right"),
             }

@@ -35,7 +35,10 @@ def main(task: dict) -> None:
     _say(name=OURS, status="right", first=first, step=_median(ours, task), peak=peak, **_parts(workload, task))
     for name in task["peers"]:
         _say(name=name, status="starting")
-        _say(name=name, **_compared(name, workload, ours, reference, task))
+        facts = _compared(name, workload, ours, reference, task)
+        _say(name=name, **facts)
+        if facts["status"].startswith("raised"):
+            return  # with whatever it left behind, memory above all: the others start afresh
 
 
 def _parts(workload: Workload, task: dict) -> dict:
