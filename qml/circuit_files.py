@@ -40,8 +40,11 @@ def load(path: str | os.PathLike, parameters: bool = False) -> list["QuantumCirc
             that is not finite, by name.
         TooLarge: a register of more than MOST_BITS bits.
     """
-    name = "standard input" if str(path) == "-" else str(path)
-    data = _read(path, name)
+    return parse(read(path), _called(path), path, parameters)
+
+
+def parse(data: bytes, name: str, path: str | os.PathLike = ".", parameters: bool = False) -> list["QuantumCircuit"]:
+    """The circuits in a file's content, which messages call `name`; a file that it includes is looked for beside `path`."""
     if data.startswith(_QPY_MAGIC):
         circuits = _from_qpy(data, name)
     else:
@@ -89,7 +92,17 @@ def _numbers(circuit: "QuantumCircuit") -> list[tuple[str, np.ndarray]]:
     return numbers
 
 
-def _read(path: str | os.PathLike, name: str) -> bytes:
+def _called(path: str | os.PathLike) -> str:
+    return "standard input" if str(path) == "-" else str(path)
+
+
+def read(path: str | os.PathLike) -> bytes:
+    """The content of a file that may hold circuits, or of standard input for "-".
+
+    Raises:
+        LabError: missing, empty or unreadable. TooLarge: more than MOST_BYTES.
+    """
+    name = _called(path)
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if str(path) == "-" else open(path, "rb") as file:
             data = file.read(MOST_BYTES + 1)

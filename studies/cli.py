@@ -57,6 +57,13 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),
     ] = None,
+    circuit: Annotated[
+        str | None,
+        typer.Option("--circuit", metavar="FILE", help="A circuit of your own, OpenQASM or QPY."),
+    ] = None,
+    observable: Annotated[
+        str | None, typer.Option("--observable", metavar="TEXT", help="What to measure on it, such as 'ZZI + 0.5*XII'.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one per usable core).")] = None,
     cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to work on.")] = None,
     store: StorePath = None,
@@ -69,8 +76,8 @@ def run(
     from studies.execution import execute
     from studies.outcome import record
 
-    study = load(name)
-    settings = study.settings(quick, assignments or ())
+    study, own = on_own_circuit(load(name), circuit, observable)
+    settings = study.settings(quick, [*own, *(assignments or ())])
     cases = study.module.cases(settings)
     with Store(store) as results:
         ids, computed = execute(study, cases, results, workers, cluster)
@@ -115,6 +122,23 @@ def report(
     out = out / "report.html" if out.is_dir() else out
     write(outcomes, out)
     print(f"Report: {out} ({len(outcomes)} of {len(names())} studies)")
+
+
+def on_own_circuit(study, circuit: str | None, observable: str | None):
+    """The study that answers for a circuit of one's own, and the settings that name it.
+
+    Raises:
+        LabError: the study takes no circuit.
+    """
+    from circuits.errors import LabError
+    from studies.base import load
+
+    own = [f"{key}={value}" for key, value in (("circuit", circuit), ("observable", observable)) if value is not None]
+    if own and study.name == "barren_plateaus":
+        study = load("own_circuit")
+    if own and study.name != "own_circuit":
+        raise LabError(f"{study.name} has circuits of its own: `studies run barren_plateaus --circuit FILE` takes yours")
+    return study, own
 
 
 def _present(outcome, out: Path, as_json: bool, cases: dict) -> None:

@@ -57,3 +57,8 @@ def _ladder(shape: tuple[int, ...]) -> np.ndarray:
         letters[q + 1] = np.where(left == 2, swapped[right], right)
         letters[q] = np.where(right == 2, swapped[left], left)
     return np.ravel_multi_index(tuple(letters), shape)
+
+
+def middle_variance(n_qubits: int) -> float:
+    """Of a derivative of a Pauli string's expectation value, with 2-designs before and behind the rotation."""
+    return 4**n_qubits / (2 * (4**n_qubits - 1) * (2**n_qubits + 1))

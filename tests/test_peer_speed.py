@@ -91,9 +91,9 @@ def row(name: str, status: str = "right", **fields) -> dict:
 
 
 ROWS = [
-    row(OURS, step=0.001, forward=0.0004, engine=0.0009, turns=10),
-    row("fast", step=0.02, ratio=20.0),
-    row("slow", step=0.05, ratio=50.0),
+    row(OURS, step=0.001, first=0.2, peak=2**28, forward=0.0004, engine=0.0009, turns=10),
+    row("fast", first=1.5, step=0.02, ratio=20.0),
+    row("slow", first=2.5, step=0.05, ratio=50.0),
     row("liar", "wrong: weight gradients"),
 ]
 
@@ -101,13 +101,14 @@ ROWS = [
 def test_the_table_has_the_fastest_peer_and_who_was_left_out():
     (line,) = study.table(ROWS)
     assert (line["fastest_peer"], line["times_faster"], line["goal"]) == ("fast", 20.0, 15.0)
+    assert (line["first_s"], line["peer_first_s"], line["peak_mb"]) == (0.2, 1.5, 256)
     assert line["left_out"] == "liar wrong: weight gradients"
     assert line["backward_over_forward"] == 1.5 and line["beside_engine_us"] == 100
     assert "liar" in study.verdict(ROWS) and "1 of 1 workloads reach their goal" in study.verdict(ROWS)
 
 
 def test_a_faster_peer_shows():
-    rows = [*ROWS, row("faster", step=0.0005, ratio=0.5)]
+    rows = [*ROWS, row("faster", first=1.0, step=0.0005, ratio=0.5)]
     assert study.table(rows)[0]["times_faster"] == 0.5
     assert study.verdict(rows).startswith("Not always faster than every peer")
     assert "0.5 of 15" in study.verdict(rows)

@@ -1,0 +1,87 @@
+"""A circuit of one's own: both roads, by the command line, and what is refused before anything runs."""
+
+import json
+import math
+import sys
+
+import pytest
+
+from studies import cli, own_circuit
+from studies.exact import middle_variance
+
+QASM = """OPENQASM 3.0;
+include "stdgates.inc";
+input float a;
+input float b;
+qubit[2] q;
+rx(a) q[0];
+ry(b) q[1];
+cx q[0], q[1];
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """(exit code, stdout, stderr) of a `studies` command line in a folder with a circuit in it."""
+    monkeypatch.setenv("QML_LAB_STORE", str(tmp_path / "store.sqlite"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.qasm").write_text(QASM)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["studies", "run", "barren_plateaus", "--workers", "1", *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        captured = capsys.readouterr()
+        return left.value.code, captured.out, captured.err
+
+    return call
+
+
+def test_both_roads_answer_for_a_file(run):
+    code, out, _ = run("--circuit", "mine.qasm", "--observable", "ZI", "--json")
+    assert code == 0
+    found = json.loads(out)
+    lines = {line["parameter"]: line for line in found["table"]}
+    # <Z> of the target is cos a cos b: the derivatives' variances are 1/4, and so is the value's.
+    assert {name: line["by_walks"] for name, line in lines.items()} == pytest.approx({"loss": 0.25, "a": 0.25, "b": 0.25})
+    assert all(abs(line["sigmas"]) < 5 for line in lines.values())
+    assert "Both roads agree" in found["verdict"]
+
+
+def test_a_road_that_is_closed_says_why_and_the_other_answers(run, tmp_path):
+    (tmp_path / "mine.qasm").write_text(QASM + "t q[1];\nh q[1];\n")
+    code, out, _ = run("--circuit", "mine.qasm", "--observable", "ZI")
+    assert code == 0 and "No pauli walk: a fixed gate" in out
+    wide = 'OPENQASM 3.0;\ninclude "stdgates.inc";\ninput float a;\nqubit[30] q;\nrx(a) q[0];\n'
+    (tmp_path / "mine.qasm").write_text(wide)
+    code, out, _ = run("--circuit", "mine.qasm", "--observable", "I" * 29 + "Z")
+    assert code == 0 and "No state vector: 30 qubits" in out and "0.5" in out
+
+
+def test_what_never_meets_a_parameter_is_called_flat(run):
+    code, out, _ = run("--circuit", "mine.qasm", "--observable", "XX")
+    assert code == 0
+    assert "largest" in out  # X X meets b
+    code, out, _ = run("--circuit", "mine.qasm", "--observable", "IX", "--set", "distribution=gaussian", "--set", "width=1e-9")
+    assert code == 0 and ("Flat" in out or "largest" in out)
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("--circuit", "none.qasm"), "does not exist"),
+        (("--circuit", "mine.qasm", "--observable", "ZZZ"), "3 qubits"),
+        (("--circuit", "mine.qasm", "--set", "samples=0"), "at least 16"),
+        (("--circuit", "mine.qasm", "--set", "distribution=unform"), "uniform"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_runs(run, words, said):
+    code, out, err = run(*words)
+    assert code == 2 and said in err and "cases to compute" not in err and not out
+
+
+def test_the_example_is_as_wide_as_its_exact_values_say():
+    rows = [{**case, **row} for case in own_circuit.cases(own_circuit.Settings.quick()) for row in own_circuit.run(case)]
+    assert "6 qubits" in own_circuit.verdict(rows)
+    assert middle_variance(1) == pytest.approx(2 / 9)
+    assert math.isclose(middle_variance(2), 0.10666666666666667)
