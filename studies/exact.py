@@ -17,31 +17,42 @@ def two_design_variance(n_qubits: int) -> float:
     return 2**n_qubits / (3 * (4**n_qubits - 1))
 
 
-@lru_cache
 def random_pauli_variance(n_qubits: int, n_layers: int, entangled: bool = True) -> float:
-    """The same variance over axes and angles at this very depth, without sampling.
+    """The same variance over axes and angles at this very depth, without sampling."""
+    return float(random_pauli_variances(n_qubits, n_layers, entangled)[-1])
+
+
+@lru_cache
+def random_pauli_variances(n_qubits: int, most_layers: int, entangled: bool = True) -> np.ndarray:
+    """(most_layers,): that of 1, 2, ... layers.
 
     The observable's Pauli string is followed back through the circuit. Averaged over a random axis and
     angle, a rotation turns the probabilities of its letters into one another: Z stays Z with 2/3, X or Y
     ("T" below, as nothing here tells them apart) stays one of them with 5/6. CZ puts a Z, or takes it, next
     to every X or Y.
 
-    Cost: n_layers n_qubits 3^n_qubits multiplications.
+    Cost: most_layers n_qubits 3^n_qubits multiplications.
     Source: the second moment of Pauli strings under random rotations, arXiv:2302.04649 and arXiv:2505.21606.
     """
     shape = (3,) * n_qubits  # one axis a qubit, its letters in the order I, Z, T
     rotation = np.array([[1, 0, 0], [0, 2 / 3, 1 / 6], [0, 1 / 3, 5 / 6]])
     ladder = _ladder(shape) if entangled else np.arange(3**n_qubits)
-    strings = np.zeros(shape)
+    strings, values = np.zeros(shape), []
     strings[(1, 1) + (0,) * (n_qubits - 2)] = 1
-    for _ in range(n_layers - 1):
+    while True:
         strings = strings.ravel()[ladder].reshape(shape)
+        values.append(_ends_with_first_layer(strings, rotation))
+        if len(values) == most_layers:
+            return np.array(values)
         for _ in range(n_qubits):  # each turn works on the first axis and puts it last
             strings = np.tensordot(strings, rotation, (0, 1))
-    strings = strings.ravel()[ladder].reshape(shape)
+
+
+def _ends_with_first_layer(strings: np.ndarray, rotation: np.ndarray) -> float:
+    """The variance where only the first layer is left to come, the first qubit's rotation being differentiated."""
     # Squared Bloch components of RY(pi/4)|0>: 1/2 for Z and X, none for Y; then the first layer's rotations.
     bloch = np.array([1, 1 / 2, 1 / 4]) @ rotation
-    for _ in range(n_qubits - 1):
+    for _ in range(strings.ndim - 1):
         strings = strings @ bloch
     # The differentiated rotation leaves (r1^2 + r2^2) / 2 of the two letters it mixes, nothing if it
     # commutes.

@@ -13,6 +13,7 @@ import studies
 from circuits import ansatze
 from circuits.errors import LabError, TooLarge, UnknownName
 from studies import barren_plateaus as study
+from studies import mcclean
 from studies.exact import CONTROL_VARIANCE, random_pauli_variance, two_design_variance
 
 SIGMA = 5
@@ -34,7 +35,7 @@ def gradients(**fields) -> list[float]:
     return row["gradients"]
 
 
-def mcclean(n_qubits, axes, angles, entangled=True) -> QuantumCircuit:
+def drawn(n_qubits, axes, angles, entangled=True) -> QuantumCircuit:
     """The circuit as the paper draws it: one rotation at every site, its angle a number."""
     circuit = QuantumCircuit(n_qubits)
     circuit.ry(math.pi / 4, range(n_qubits))
@@ -51,7 +52,7 @@ def by_shift(oracle, n_qubits, axes, angles, entangled=True) -> float:
     """The derivative by the first angle, from two state vectors of Qiskit's."""
     observable = SparsePauliOp.from_sparse_list([("ZZ", [0, 1], 1.0)], n_qubits)
     shifted = [np.concatenate([[angles[0] + shift], angles[1:]]) for shift in (math.pi / 2, -math.pi / 2)]
-    up, down = (oracle.value_of_circuit(mcclean(n_qubits, axes, values, entangled), observable) for values in shifted)
+    up, down = (oracle.value_of_circuit(drawn(n_qubits, axes, values, entangled), observable) for values in shifted)
     return (up - down) / 2
 
 
@@ -59,7 +60,7 @@ def by_shift(oracle, n_qubits, axes, angles, entangled=True) -> float:
 def test_every_sample_is_a_circuit_of_mccleans_with_axes_and_angles_of_its_own(arm, oracle):
     found = gradients(arm=arm, samples=6)
     for sample, gradient in enumerate(found):
-        axes, angles = study._angles(7, arm, 3, 4, sample)
+        axes, angles = mcclean.angles(7, arm, 3, 4, sample)
         expected = by_shift(oracle, 3, axes, angles, arm == "random")
         assert gradient == pytest.approx(expected, abs=1e-12)
     assert len(set(found)) == 6
@@ -70,7 +71,7 @@ def test_the_circuit_is_the_ansatz_random_pauli_when_the_axes_are_the_same():
     letters = [i.operation.name for i in ansatz.data if i.operation.name != "cz" and i.operation.params[0] != math.pi / 4]
     axes = [("rx", "ry", "rz").index(letter) for letter in letters]
     angles = np.linspace(0.1, 2, 6)
-    assert mcclean(3, axes, angles) == ansatz.assign_parameters(angles)
+    assert drawn(3, axes, angles) == ansatz.assign_parameters(angles)
 
 
 def test_a_sample_does_not_depend_on_the_batch_it_is_computed_in():
@@ -80,7 +81,7 @@ def test_a_sample_does_not_depend_on_the_batch_it_is_computed_in():
 
 
 def test_axes_and_angles_are_uniform():
-    draws = [study._angles(0, "random", 4, 10, sample) for sample in range(500)]
+    draws = [mcclean.angles(0, "random", 4, 10, sample) for sample in range(500)]
     axes, angles = (np.concatenate(values) for values in zip(*draws))
     total = axes.size
     counts = np.bincount(axes, minlength=3)
@@ -138,8 +139,8 @@ def made_up(variance_of, depth_factor=20, samples=4096, sizes=(2, 4, 6, 8)) -> l
     """Rows whose gradients are normal with a given variance for each arm and size."""
     rows = []
     for number, (arm, n) in enumerate(itertools.product(study.ARMS, sizes)):
-        drawn = np.random.default_rng([3, number]).standard_normal(samples)
-        values = drawn / drawn.std() * math.sqrt(variance_of(arm, n))
+        noise = np.random.default_rng([3, number]).standard_normal(samples)
+        values = noise / noise.std() * math.sqrt(variance_of(arm, n))
         fields = case(arm, n, depth_factor * n, 0, samples)
         rows.append({**fields, "gradients": values.tolist(), "provenance": {}})
     return rows
