@@ -169,8 +169,8 @@ def _middle(measured: list[Point]) -> str:
     ratios = [float(p.middle.value) / middle_variance(p.n_qubits) for p in deep]
     furthest = max(abs(float(p.middle.sigmas(middle_variance(p.n_qubits)))) for p in deep)
     return (
-        f"In the middle of circuits of at least 20 n layers it is {min(ratios):.2f} to {max(ratios):.2f} times a 2-design's, "
-        f"at most {furthest:.1f} standard errors off."
+        f"In the middle of circuits of at least 20 n layers it is {min(ratios):.2f} to {max(ratios):.2f} times a "
+        f"2-design's, at most {furthest:.1f} standard errors off."
     )
 
 
