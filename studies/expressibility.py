@@ -64,8 +64,8 @@ class Settings:
 
     @classmethod
     def quick(cls) -> "Settings":
-        """Five circuits and fewer repeats through the same estimator; with fewer pairs its floor would be another."""
-        return cls(circuits=(1, 2, 6, 9, 15), repeats=5)
+        """Five circuits through the same estimator; with fewer pairs its floor would be another."""
+        return cls(circuits=(1, 2, 6, 9, 15))
 
     def __post_init__(self):
         for name, (least, most, longest) in {"circuits": (1, 19, 19), "layers": (1, 100, len(COLOURS))}.items():
@@ -74,7 +74,7 @@ class Settings:
             if not fit:
                 got = ",".join(map(str, values)) or "nothing"
                 raise LabError(f"setting {name} must be 1 to {longest} different numbers from {least} to {most}, got {got}")
-        ranges = {"n_qubits": (2, 10), "pairs": (32, 10**7), "bins": (2, 10**4), "repeats": (3, 10**4)}
+        ranges = {"n_qubits": (2, 10), "pairs": (32, 10**7), "bins": (2, 10**4), "repeats": (10, 10**4)}
         for name, (least, most) in {**ranges, "seed": (0, math.inf)}.items():
             if not least <= getattr(self, name) <= most:
                 raise LabError(f"setting {name} must be from {least} to {most}, got {getattr(self, name)}")
@@ -229,7 +229,7 @@ def floor(measured: list[Point]) -> Floor:
     haar = [point for point in measured if point.circuit == HAAR]
     scores, means = (np.array(values) for values in zip(*[(point.kl.value, point.q.value) for point in haar]))
     expected = expected_floor(haar_masses(haar[0].n_qubits, haar[0].bins), haar[0].pairs)
-    errors = [values.std(ddof=1) / math.sqrt(len(haar)) for values in (scores, means)]
+    errors = scores.std(ddof=1) / math.sqrt(len(haar)), math.hypot(*[_error(point.q) for point in haar]) / len(haar)
     off = (scores.mean() - expected) / errors[0], (means.mean() - haar_meyer_wallach(haar[0].n_qubits)) / errors[1]
     score = Interval.normal(scores.mean(), scores.std(ddof=1))
     return Floor(score, expected, len(haar), Interval.normal(means.mean(), errors[1]), (float(off[0]), float(off[1])))

@@ -258,10 +258,10 @@ def test_lists_of_circuits_and_intervals_are_said_in_words():
 
 
 def test_cases_cover_every_pair_once_and_the_quick_ones_are_among_them():
-    settings = study.Settings(circuits=(2, 9), layers=(1, 3), pairs=2500, repeats=3)
+    settings = study.Settings(circuits=(2, 9), layers=(1, 3), pairs=2500, repeats=10)
     cases = study.cases(settings)
-    assert len(cases) == (2 * 2 + 3) * 3
-    assert sum(one["pairs"] for one in cases) == (2 * 2 + 3) * 2500
+    assert len(cases) == (2 * 2 + 10) * 3
+    assert sum(one["pairs"] for one in cases) == (2 * 2 + 10) * 2500
     quick, full = study.cases(study.Settings.quick()), study.cases(study.Settings())
     assert all(one in full for one in quick)
 
@@ -277,7 +277,7 @@ def test_cases_cover_every_pair_once_and_the_quick_ones_are_among_them():
         {"n_qubits": 1},
         {"pairs": 5},
         {"bins": 1},
-        {"repeats": 2},
+        {"repeats": 5},
         {"seed": -1},
     ],
 )
