@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from studies.statistics import Variance
+from studies.statistics import Interval, Variance
 
 NEUTRAL = "#444444"
 COLOURS = ("#1f5fa8", "#d9730d", "#2f8f5b", "#8a4f9e")
@@ -26,12 +26,12 @@ STYLE = {
 
 
 def errorbars(
-    axes, number: int, x: np.ndarray, values: Sequence[Variance], units: Sequence[float] = (), label: str = ""
+    axes, number: int, x: np.ndarray, values: Sequence[Variance | Interval], units: Sequence[float] = (), label: str = ""
 ) -> None:
-    """Draws variances with their intervals, in the colour and marker of series `number`.
+    """Draws estimates with their intervals, in the colour and marker of series `number`.
 
     Args:
-        units: what each variance is divided by; none means 1.
+        units: what each estimate is divided by; none means 1.
     """
     units = np.array(units or [1.0] * len(values))
     value, low, high = (np.array([float(getattr(v, end)) for v in values]) / units for end in ("value", "low", "high"))

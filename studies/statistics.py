@@ -47,6 +47,28 @@ class Slope:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
+@dataclass(frozen=True)
+class Interval:
+    """An estimate between the ends of its interval; formatting it applies to all three numbers."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def normal(cls, value: float, error: float, level: float = 0.95) -> "Interval":
+        """Of an estimate whose errors are normal, from its standard error."""
+        half = normal_quantile(level) * float(error)
+        return cls(float(value), float(value) - half, float(value) + half)
+
+    def __format__(self, spec: str) -> str:
+        value, low, high = (format(number, spec or ".3f") for number in (self.value, self.low, self.high))
+        return f"{value} [{low}, {high}]"
+
+    def __str__(self) -> str:
+        return format(self)
+
+
 def normal_quantile(level: float) -> float:
     """How many standard errors on either side of an estimate hold the true value with probability `level`."""
     if not 0 < level < 1:

@@ -1,0 +1,28 @@
+"""Published numbers that measured ones are held against, each with its source."""
+
+# Sim, Johnson, Aspuru-Guzik, arXiv:1905.10876: circuits 1 to 15 by number of layers, four qubits, 5000 pairs, 75 bins, as
+# the tests of the package qml-essentials attribute them to the paper.
+SIM_SETTING = {"n_qubits": 4, "pairs": 5000, "bins": 75}
+SIM_KL = {
+    1: (.2999, .2860, .2396, .1343, .0602, .0043, .0977, .0858, .6773, .2286, .1312, .1984, .0516, .0144, .1892),
+    3: (.2079, .0084, .0403, .0107, .0030, .0039, .0162, .0122, .0322, .1297, .0038, .0089, .0049, .0035, .1152),
+}  # fmt: skip
+SIM_Q = {
+    1: (.0, .8104, .3412, .4721, .4090, .7781, .3241, .3926, 1.0, .5362, .7335, .6486, .6077, .6604, .8184),
+    3: (.0, .8657, .5852, .6607, .7953, .8721, .6194, .6567, 1.0, .7865, .8288, .7838, .8224, .8557, .8734),
+}  # fmt: skip
+
+# Abbas, Sutter, Zoufal, Lucchi, Figalli, Woerner, Nat. Comput. Sci. 1, 403 (2021), Fig. 3a: effective dimension over number
+# of parameters, from the source data in the authors' repository amyami187/effective_dimension, commit 5d9a9b6.
+ABBAS_SIZES = (1000, 2000, 8000, 10_000, 40_000, 60_000, 100_000, 150_000, 200_000, 500_000, 1_000_000)
+ABBAS_DIMENSIONS = {
+    "quantum": (.82106, .83103, .85810, .86238, .88596, .89177, .89842, .90322, .90639, .91533, .92109),
+    "easy quantum": (.67437, .68330, .71292, .71824, .75114, .76033, .77145, .77990, .78567, .80284, .81460),
+    "classical": (.51430, .51938, .53826, .54183, .56478, .57136, .57936, .58544, .58960, .60198, .61056),
+}  # fmt: skip
+
+
+def sim(values: dict[int, tuple[float, ...]], circuit: int, n_layers: int) -> float | None:
+    """One of Sim's values, None where nothing is published."""
+    row = values.get(n_layers, ())
+    return row[circuit - 1] if 1 <= circuit <= len(row) else None
