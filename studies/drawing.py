@@ -7,8 +7,8 @@ import numpy as np
 from studies.statistics import Interval, Variance
 
 NEUTRAL = "#444444"
-COLOURS = ("#1f5fa8", "#d9730d", "#2f8f5b", "#8a4f9e")
-MARKERS = "osD^"
+COLOURS = ("#1f5fa8", "#d9730d", "#2f8f5b", "#8a4f9e", "#b5303c", "#7a6a00")
+MARKERS = "osD^vP"
 STYLE = {
     "figure.figsize": (7.2, 4.8),
     "figure.dpi": 160,

@@ -35,6 +35,7 @@ class Settings:
         observable: such as ZZI + 0.5*XII; nothing: ZZ on the two middle qubits.
         samples: draws of all parameters, by state vectors. walks: at most, for each Pauli string.
         distribution, width: of the angles, as for `studies.gradient_variance`; width 0 is the distribution's own.
+        roads: which to take; a road that is closed to the circuit says why.
         seed: of every draw.
     """
 
@@ -44,12 +45,13 @@ class Settings:
     walks: int = 1 << 24
     distribution: str = "uniform"
     width: float = 0.0
+    roads: tuple[str, ...] = METHODS
     seed: int = 1
 
     @classmethod
     def quick(cls) -> "Settings":
-        """Fewer samples."""
-        return cls(samples=256, walks=1 << 20)
+        """Pauli walks alone."""
+        return cls(walks=1 << 20, roads=METHODS[1:])
 
     def __post_init__(self):
         from circuits.observables import as_list
@@ -57,6 +59,9 @@ class Settings:
 
         if self.distribution not in NAMES:
             raise UnknownName("distribution", self.distribution, NAMES)
+        unknown = [road for road in self.roads if road not in METHODS]
+        if unknown or not self.roads:
+            raise LabError(f"setting roads takes {', '.join(METHODS)}, got {', '.join(self.roads) or 'nothing'}")
         for name, least in {"samples": 16, "walks": 16, "seed": 0, "width": 0}.items():
             if not getattr(self, name) >= least:
                 raise LabError(f"setting {name} must be at least {least}, got {getattr(self, name)}")
@@ -102,7 +107,8 @@ def cases(settings: Settings) -> list[dict]:
         "circuit": _content(settings.circuit), "name": settings.circuit, "observable": settings.observable,
         "distribution": settings.distribution, "width": settings.width, "seed": settings.seed,
     }  # fmt: skip
-    return [{"road": road, "samples": n, **shared} for road, n in zip(METHODS, (settings.samples, settings.walks))]
+    most = dict(zip(METHODS, (settings.samples, settings.walks)))
+    return [{"road": road, "samples": most[road], **shared} for road in METHODS if road in settings.roads]
 
 
 def run(case: dict) -> list[dict]:

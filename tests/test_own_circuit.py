@@ -68,6 +68,7 @@ def test_what_never_meets_a_parameter_is_called_flat(run):
     [
         (("--circuit", "none.qasm"), "does not exist"),
         (("--circuit", "mine.qasm", "--observable", "ZZZ"), "3 qubits"),
+        (("--circuit", "mine.qasm", "--set", "roads=walk"), "pauli_walk"),
         (("--circuit", "mine.qasm", "--set", "samples=0"), "at least 16"),
         (("--circuit", "mine.qasm", "--set", "distribution=unform"), "uniform"),
     ],
@@ -78,7 +79,9 @@ def test_bad_settings_are_refused_before_anything_runs(run, words, said):
 
 
 def test_the_example_is_as_wide_as_its_exact_values_say():
-    rows = [{**case, **row} for case in own_circuit.cases(own_circuit.Settings.quick()) for row in own_circuit.run(case)]
+    rows = [
+        {**case, **row} for case in own_circuit.cases(own_circuit.Settings(samples=256)) for row in own_circuit.run(case)
+    ]
     assert "6 qubits" in own_circuit.verdict(rows)
     assert middle_variance(1) == pytest.approx(2 / 9)
     assert math.isclose(middle_variance(2), 0.10666666666666667)
