@@ -8,6 +8,7 @@ from studies import peer_speed as study
 from studies.peers import base
 from studies.peers.__main__ import _compared, _wrong
 from studies.peers.base import CIRCUITS, OURS, Workload, checksum
+from studies.plateau_peers import compared
 
 
 @pytest.mark.parametrize("per_sample", [False, True], ids=["shared_weights", "weights_per_sample"])
@@ -67,7 +68,13 @@ def test_a_peer_that_is_not_installed_or_cannot_says_so(monkeypatch):
 
 def test_a_workload_runs_in_a_process_of_its_own():
     settings = study.Settings(
-        sizes=("2x3x1",), circuits=("ring",), dtypes=("float64",), per_sample_sizes=(), rounds=1, seconds=0.2
+        sizes=("2x3x1",),
+        circuits=("ring",),
+        dtypes=("float64",),
+        per_sample_sizes=(),
+        plateau_sizes=(),
+        rounds=1,
+        seconds=0.2,
     )
     ceilings, case = study.cases(settings)
     assert ceilings == {"kind": "ceilings"}
@@ -120,3 +127,23 @@ def test_a_faster_peer_shows():
 def test_settings_that_cannot_work_are_refused(fields):
     with pytest.raises(LabError):
         study.Settings(**fields)
+
+
+def test_mccleans_circuits_have_lines_of_their_own_and_a_goal_of_fifty():
+    shared = {"kind": "plateau", "n_qubits": 4, "batch": 8, "n_layers": 3, "provenance": {}}
+    rows = [
+        {**shared, "name": OURS, "status": "right", "step": 1e-4},
+        {**shared, "name": "pennylane default.qubit", "status": "right", "step": 6e-3, "ratio": 60.0},
+        {**shared, "name": "pennylane lightning.qubit", "status": "not installed: pennylane_lightning"},
+    ]
+    first, second = study.table([*ROWS, *rows])
+    assert list(first) == list(second) == list(study.COLUMNS)
+    assert (second["times_faster"], second["goal"], second["fastest_peer"]) == (60.0, 50.0, "pennylane default.qubit")
+    assert "2 of 2 workloads reach their goal" in study.verdict([*ROWS, *rows])
+
+
+def test_pennylanes_derivatives_of_mccleans_circuits_are_ours():
+    pytest.importorskip("pennylane")
+    found = compared(3, 4, 5, rounds=1, budget=0.01)
+    assert found[0]["name"] == OURS and found[0]["step"] > 0
+    assert all(row["status"] == "right" and row["ratio"] > 0 for row in found[1:]), found
