@@ -153,6 +153,90 @@ def _transverse_field_only(n_layers: int, name: str) -> QuantumCircuit:
     return circuit
 
 
+def hva_xxz(n_qubits: int, n_layers: int = 1, name: str = "w") -> QuantumCircuit:
+    """Singlets on neighbours, then exp(-i t sum ZZ / 2) and exp(-i t sum (XX + YY) / 2) on odd and on even bonds.
+
+    Four weights a layer, two where there is one bond or where n_qubits is 1 (RX and RZ then).
+
+    Source: the XXZ chain's Hamiltonian variational ansatz, Wiersema et al., PRX Quantum 1, 020319 (2020).
+    """
+    check_size(n_qubits, n_layers)
+    circuit = QuantumCircuit(n_qubits, name="hva_xxz")
+    sets = [[(q, q + 1) for q in range(start, n_qubits - 1, 2)] for start in (1, 0)]
+    sets = [bonds for bonds in sets if bonds]
+    weights = iter(ParameterVector(name, 2 * n_layers * max(1, len(sets))))
+    for first in range(0, n_qubits - 1, 2):
+        circuit.x([first, first + 1])
+        circuit.h(first)
+        circuit.cx(first, first + 1)
+    for _ in range(n_layers):
+        if not sets:
+            circuit.rx(next(weights), 0)
+            circuit.rz(next(weights), 0)
+        for bonds in sets:
+            along, across = next(weights), next(weights)
+            for bond in bonds:
+                circuit.rzz(along, *bond)
+                circuit.rxx(across, *bond)
+                circuit.ryy(across, *bond)
+    return circuit
+
+
+def permutation_equivariant(n_qubits: int, n_layers: int = 1, name: str = "w") -> QuantumCircuit:
+    """RX on all qubits, RY on all, ZZ on all pairs, each with one weight: commutes with every exchange of qubits.
+
+    Three weights a layer, two for one qubit.
+
+    Source: Schatzki, Larocca, Nguyen, Sauvage, Cerezo, npj Quantum Inf. 10, 12 (2024).
+    """
+    check_size(n_qubits, n_layers)
+    circuit = QuantumCircuit(n_qubits, name="permutation_equivariant")
+    pairs = [(a, b) for a in range(n_qubits) for b in range(a + 1, n_qubits)]
+    weights = iter(ParameterVector(name, (3 if pairs else 2) * n_layers))
+    for _ in range(n_layers):
+        circuit.rx(next(weights), range(n_qubits))
+        circuit.ry(next(weights), range(n_qubits))
+        if pairs:
+            weight = next(weights)
+            for pair in pairs:
+                circuit.rzz(weight, *pair)
+    return circuit
+
+
+def convolutional(n_qubits: int, n_layers: int = 1, name: str = "w") -> QuantumCircuit:
+    """A tree: bricks on the qubits left, then every other one is left out, until qubit 0 is alone; to be measured there.
+
+    Args:
+        n_layers: of bricks before each halving. A brick is RY and RZ on two neighbours and a CZ; a halving turns the qubit
+            kept by RY between two CZ with the one left out.
+
+    Source: Cong, Choi, Lukin, Nature Physics 15, 1273 (2019); with weights of their own for each brick, as in Pesah et al.,
+    Phys. Rev. X 11, 041011 (2021).
+    """
+    check_size(n_qubits, n_layers)
+    steps: list[tuple[str, tuple[int, ...]]] = []
+    left = list(range(n_qubits))
+    while len(left) > 1:
+        for layer in range(n_layers):
+            for at in range(layer % 2 if len(left) > 2 else 0, len(left) - 1, 2):
+                steps.append(("brick", (left[at], left[at + 1])))
+        steps += [("halve", (left[at], left[at + 1])) for at in range(0, len(left) - 1, 2)]
+        left = left[::2]
+    circuit = QuantumCircuit(n_qubits, name="convolutional")
+    weights = iter(ParameterVector(name, sum(4 if kind == "brick" else 1 for kind, _ in steps) + 2))
+    for kind, (kept, other) in steps:
+        for qubit in (kept, other) if kind == "brick" else ():
+            circuit.ry(next(weights), qubit)
+            circuit.rz(next(weights), qubit)
+        circuit.cz(kept, other)
+        if kind == "halve":
+            circuit.ry(next(weights), kept)
+            circuit.cz(kept, other)
+    circuit.rz(next(weights), 0)
+    circuit.ry(next(weights), 0)
+    return circuit
+
+
 def identity_blocks(
     n_qubits: int, n_layers: int = 1, name: str = "w", block: str = "hardware_efficient", block_layers: int = 2
 ) -> QuantumCircuit:

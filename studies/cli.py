@@ -113,10 +113,13 @@ def report(
     from qml.store import Store
     from studies.base import load, names
     from studies.outcome import latest
-    from studies.report import write
+    from studies.report import readable, write
 
     with Store(store) as results:
-        outcomes = [outcome for name in names() if (outcome := latest(results, load(name)))]
+        stored = [outcome for name in names() if (outcome := latest(results, load(name)))]
+    outcomes, reasons = readable(stored)
+    for reason in reasons:
+        print(f"left out: {reason}", file=sys.stderr)
     if not outcomes:
         raise LabError("no study has a finished run yet: write `studies run NAME --quick`, names by `studies list`")
     out = out / "report.html" if out.is_dir() else out

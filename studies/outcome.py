@@ -40,15 +40,31 @@ class Outcome:
     code: str
     rows: list[dict]
 
+    def _made(self, part: str):
+        """What the study's function of that name makes of the rows.
+
+        Raises:
+            LabError: the rows are an older version's, and today's code cannot read them.
+        """
+        try:
+            return getattr(self.study.module, part)(self.rows)
+        except (LookupError, TypeError, ValueError) as error:
+            if self.code == code_version(self.study.name):
+                raise
+            raise LabError(
+                f"the stored rows of {self.study.name} are of version {self.code} of its code, which today's cannot read: "
+                f"write `studies run {self.study.name}`"
+            ) from error
+
     @cached_property
     def table(self) -> list[dict]:
         """The lines that answer the question."""
-        return self.study.module.table(self.rows)
+        return self._made("table")
 
     @cached_property
     def verdict(self) -> str:
         """The answer in words; it says so where the study's code has changed since."""
-        words = self.study.module.verdict(self.rows)
+        words = self._made("verdict")
         if self.code == code_version(self.study.name):
             return words
         return f"{words} (These rows were computed by version {self.code} of the code, not by today's.)"
@@ -75,7 +91,7 @@ class Outcome:
         with matplotlib.rc_context(STYLE):
             buffer = io.BytesIO()
             # Without the library's version in it, the same rows give the same file.
-            self.study.module.figure(self.rows).savefig(buffer, format="png", metadata={"Software": None})
+            self._made("figure").savefig(buffer, format="png", metadata={"Software": None})
         return buffer.getvalue()
 
     def save(self, folder: Path) -> tuple[Path, Path]:

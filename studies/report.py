@@ -1,8 +1,10 @@
 """All finished studies on one self-contained HTML page: question, verdict, figure, table, provenance."""
 
 import base64
+import re
 from pathlib import Path
 
+from circuits.errors import LabError
 from studies.outcome import Outcome, replace
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -14,13 +16,25 @@ def write(outcomes: list[Outcome], path: Path) -> None:
     replace(path, page(outcomes).encode())
 
 
+def readable(outcomes: list[Outcome]) -> tuple[list[Outcome], list[str]]:
+    """Those that today's code can show, and why the others cannot be shown."""
+    shown, reasons = [], []
+    for outcome in outcomes:
+        try:
+            outcome.table, outcome.verdict  # noqa: B018, both are kept
+            shown.append(outcome)
+        except LabError as error:
+            reasons.append(str(error))
+    return shown, reasons
+
+
 def page(outcomes: list[Outcome]) -> str:
     """The HTML text of the page."""
     from jinja2 import Environment, StrictUndefined
 
     # Every value is escaped: settings may hold anything a user typed.
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["cell"] = cell
+    environment.filters |= {"cell": cell, "first_sentence": first_sentence}
     template = environment.from_string(TEMPLATE.read_text("utf-8"))
     sections = [
         {
@@ -36,6 +50,11 @@ def page(outcomes: list[Outcome]) -> str:
         for outcome in outcomes
     ]
     return template.render(sections=sections)
+
+
+def first_sentence(text: str) -> str:
+    """Up to the first full stop that ends a sentence, not one within a number."""
+    return re.split(r"(?<=[.!?])\s", text, maxsplit=1)[0]
 
 
 def cell(value: object) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 import pennylane as qp
 import pytest
+from qiskit.circuit.library import SwapGate
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, partial_trace
 
 from circuits import ansatze, encodings, initializers, observables
@@ -15,6 +16,9 @@ ANSATZE = (
     "brickwork",
     "random_pauli",
     "hva_tfim",
+    "hva_xxz",
+    "permutation_equivariant",
+    "convolutional",
     "identity_blocks",
 )
 ENCODINGS = ("angle", "iqp", "amplitude", "reuploading")
@@ -65,6 +69,32 @@ def test_the_separable_ansatz_entangles_nothing_and_the_others_do(rng):
         state = Statevector(circuit.assign_parameters(rng.uniform(0, 6, len(circuit.parameters))))
         purity = partial_trace(state, [1, 2]).purity().real
         assert np.isclose(purity, 1, atol=1e-9) == (name == "separable")
+
+
+def test_the_permutation_equivariant_circuit_commutes_with_every_exchange_of_qubits(rng):
+    circuit = ansatze.permutation_equivariant(3, 2)
+    matrix = Operator(circuit.assign_parameters(rng.uniform(0, 6, 6))).data
+    for pair in ((0, 1), (1, 2)):
+        swap = Operator(np.eye(8)).compose(SwapGate(), qargs=pair).data
+        np.testing.assert_allclose(swap @ matrix, matrix @ swap, atol=1e-12)
+
+
+def test_the_xxz_circuit_starts_in_singlets_and_keeps_the_magnetisation(rng):
+    circuit = ansatze.hva_xxz(4, 3)
+    singlet = Statevector(np.array([0, 1, -1, 0]) / np.sqrt(2))
+    start = Statevector(circuit.assign_parameters(np.zeros(12)))
+    assert np.isclose(abs(start.inner(singlet.tensor(singlet))), 1, atol=1e-12)
+    state = Statevector(circuit.assign_parameters(rng.uniform(0, 6, 12)))
+    ups = np.array([index.bit_count() for index in range(16)])
+    assert np.isclose(state.probabilities()[ups == 2].sum(), 1, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_qubits", [1, 2, 4, 8])
+def test_a_tree_has_as_many_bricks_and_halvings_as_it_has_to(n_qubits):
+    circuit = ansatze.convolutional(n_qubits)
+    assert (
+        len(circuit.parameters) == 5 * (n_qubits - 1) + 2
+    )  # n / 2 bricks of four and halvings of one, again with half of them, and two
 
 
 def test_strongly_entangling_is_pennylanes(rng):
