@@ -1,7 +1,7 @@
 """Where training starts: arrays of angles in radians.
 
-The first three are drawn without knowing the circuit, so `QuantumLayer(init="uniform")` takes them by name;
-`identity_block` belongs to the ansatz `identity_blocks` and is passed as an array. `seed` is anything
+The first three are drawn without knowing the circuit, so `QuantumLayer(init="uniform")` takes them by name; `beta`
+needs a shape and `identity_block` belongs to the ansatz `identity_blocks`: both are passed as arrays. `seed` is anything
 `numpy.random.default_rng` takes.
 """
 
@@ -30,6 +30,14 @@ def gaussian(size: int, seed=None, n_layers: int = 1, locality: int = 1) -> np.n
     """
     spread = 1 / math.sqrt(4 * locality * (n_layers + 2))
     return np.random.default_rng(seed).normal(0.0, spread, size)
+
+
+def beta(size: int, seed=None, shape: float = 2.0, width: float = math.pi) -> np.ndarray:
+    """Angles of a symmetric beta law with both exponents `shape`, stretched to [-width, width].
+
+    Source: the law of BEINIT, Kulshrestha and Safro (2022), about 0; their fit of its exponents to the data is left out.
+    """
+    return width * (2 * np.random.default_rng(seed).beta(shape, shape, size) - 1)
 
 
 def identity_block(

@@ -1,0 +1,289 @@
+"""Which way to start training avoids a barren plateau?
+
+Source: Grant, Wossnig, Ostaszewski, Benedetti, Quantum 3, 214 (2019); Zhang, Liu, Hsieh, Tao, NeurIPS 2022,
+arXiv:2203.09376; Kulshrestha, Safro, BEINIT (2022).
+
+Expected: angles normal with variance 1 / (4 S (L + 2)) keep the squared norm of the gradient above L / (S^S (L + 2)^(S + 1))
+at any number of qubits; identity blocks start at <0|O|0> with gradients that do not know how many blocks there are.
+
+Control: uniform angles in the same circuits, whose gradients vanish; state vectors beside walks at small sizes.
+
+Minutes: 0.2 with --quick, 0.5 in full, on two cores.
+
+The circuit: n layers of RX and RY on every qubit and a CZ line; the observable: Z Z on the middle pair, so S is 2. Identity
+blocks are those of `ansatze.identity_blocks`, two layers each way, on six qubits, and their observable is X X: |0...0> is an
+eigenstate of Z Z, and a circuit that starts as the identity on an eigenstate has no gradient at all, which is shown too. The
+bound is quoted from memory of the paper.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuits.errors import LabError
+from studies.decay import decay
+from studies.drawing import COLOURS, MARKERS, NEUTRAL
+from studies.landscape import gradient_variance
+
+LOCALITY = 2
+STARTS = ("uniform", "beta", "small_angle", "gaussian")
+BLOCKS = ("identity_blocks", "uniform_blocks")
+AGREEMENT = 4.5  # standard errors, for the furthest of all components
+SAME = 0.1  # by how much the variance may depend on the number of blocks
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the study varies.
+
+    Attributes:
+        small: sizes n at which both roads are taken. large: sizes of walks alone. layers_of_large: at those; 0 is n.
+        blocks: numbers of blocks, on six qubits. samples: draws on state vectors. walks: at most. seed: of every draw.
+    """
+
+    small: tuple[int, ...] = (2, 4, 6, 8)
+    large: tuple[int, ...] = (12, 25, 50)
+    layers_of_large: int = 0
+    blocks: tuple[int, ...] = (1, 2, 4, 8, 16)
+    samples: int = 2048
+    walks: int = 1 << 19
+    seed: int = 2203
+
+    @classmethod
+    def quick(cls) -> "Settings":
+        """Fewer sizes and samples."""
+        return cls(small=(2, 4, 6), large=(12,), blocks=(1, 4, 16), samples=1024, walks=1 << 16)
+
+    def __post_init__(self):
+        for name, sizes, most in (("small", self.small, 10), ("large", self.large, 1000), ("blocks", self.blocks, 64)):
+            least = 1 if name == "blocks" else 2
+            if not sizes or min(sizes) < least or max(sizes) > most:
+                shown = ",".join(map(str, sizes)) or "nothing"
+                raise LabError(f"setting {name} takes numbers from {least} to {most}, got {shown}")
+        for name, least in {"samples": 32, "walks": 16, "seed": 0, "layers_of_large": 0}.items():
+            if getattr(self, name) < least:
+                raise LabError(f"setting {name} must be at least {least}, got {getattr(self, name)}")
+
+
+def cases(settings: Settings) -> list[dict]:
+    """One case for each start and size, and for each number of blocks."""
+    sizes = [(n, n, settings.samples) for n in sorted(set(settings.small))]
+    sizes += [(n, settings.layers_of_large or n, 0) for n in sorted(set(settings.large) - set(settings.small))]
+    starts = [
+        {"arm": arm, "n_qubits": n, "n_layers": depth, "samples": samples, "walks": settings.walks, "seed": settings.seed}
+        for arm in STARTS
+        for n, depth, samples in sizes
+    ]
+    shared = {"n_qubits": 6, "samples": settings.samples, "seed": settings.seed}
+    return starts + [{"arm": arm, "blocks": m, **shared} for arm in BLOCKS for m in sorted(set(settings.blocks))]
+
+
+def cost(case: dict) -> float:
+    """Turns times walks, or gates times amplitudes."""
+    return float(case["n_qubits"] * case.get("n_layers", 20 * case.get("blocks", 1)))
+
+
+def run(case: dict) -> list[dict]:
+    """The variances of one start in one circuit."""
+    return [_blocks(case) if case["arm"] in BLOCKS else _walked(case)]
+
+
+def width(arm: str, n_layers: int) -> float | None:
+    """Of the law of a start's angles."""
+    return 1 / math.sqrt(4 * LOCALITY * (n_layers + 2)) if arm == "gaussian" else None
+
+
+def _walked(case: dict) -> dict:
+    n, depth, arm = case["n_qubits"], case["n_layers"], case["arm"]
+    law = {"distribution": arm, "width": width(arm, depth)}
+    arguments = _circuit(n, depth), _observable(n)
+    walks = gradient_variance(*arguments, case["walks"], case["seed"], method="pauli_walk", relative_error=0.02, **law)
+    value, error = walks.gradient.value, walks.gradient.log_error
+    best = int(np.argmax(value))
+    is_seen = bool(walks.measured.any())
+    row = {
+        "largest": float(value[best]) if is_seen else None,
+        "error": float(error[best]) if is_seen else None,
+        "norm": float(value.sum()) if is_seen else None,
+        "below": float(walks.gradient.high.max()),
+        "furthest": None,
+    }
+    if case["samples"]:
+        states = gradient_variance(*arguments, case["samples"], case["seed"], **law)
+        row["furthest"] = _furthest(states, walks)
+    return row
+
+
+def _furthest(states, walks) -> float:
+    """How many standard errors the two roads are apart where they are furthest."""
+    order = [states.parameters.index(name) for name in walks.parameters]
+    both = states.measured[order] & walks.measured
+    off = np.log(states.gradient.value[order][both] / walks.gradient.value[both])
+    return float(np.abs(off / np.hypot(states.gradient.log_error[order][both], walks.gradient.log_error[both])).max())
+
+
+def _blocks(case: dict) -> dict:
+    """The mean square of the first block's derivatives, and how far the loss is from <0|O|0>."""
+    squares, off = _first_block(case, "XX", 0.0)
+    mean = float(squares.mean())
+    row = {"largest": mean, "error": float(squares.std() / len(squares) ** 0.5 / mean), "off": off}
+    if case["arm"] == "identity_blocks":
+        row["of_eigenstate"] = float(_first_block({**case, "samples": 64}, "ZZ", 1.0)[0].mean())
+    return row
+
+
+def _first_block(case: dict, letters: str, start: float) -> tuple[np.ndarray, float]:
+    """(samples,) mean squares over the first block's derivatives, and how far the loss is from `start`."""
+    import torch
+
+    from circuits import ansatze, initializers
+    from qml import QuantumLayer
+
+    n, blocks = case["n_qubits"], case["blocks"]
+    circuit = ansatze.identity_blocks(n, blocks)
+    layer = QuantumLayer(circuit, _observable(n, letters), [], dtype=torch.float64, seed=0)
+    size = len(layer.weight_parameters)
+    keys = [np.random.SeedSequence(case["seed"], spawn_key=(k,)) for k in range(case["samples"])]
+    if case["arm"] == "identity_blocks":
+        draws = [initializers.identity_block(n, blocks, key) for key in keys]
+    else:
+        draws = [initializers.uniform(size, key) for key in keys]
+    squares, off = [], 0.0
+    for first in range(0, len(draws), 64):
+        weights = torch.tensor(np.stack(draws[first : first + 64]), requires_grad=True)
+        values = layer.evaluate(None, weights)
+        values.sum().backward()
+        squares.append(weights.grad[:, : size // blocks].square().mean(dim=1).numpy())
+        off = max(off, float((values.detach() - start).abs().max()))
+    return np.concatenate(squares), off
+
+
+def _circuit(n: int, depth: int):
+    from qiskit import QuantumCircuit
+    from qiskit.circuit import ParameterVector
+
+    circuit, weights = QuantumCircuit(n), iter(ParameterVector("w", 2 * n * depth))
+    for _ in range(depth):
+        for qubit in range(n):
+            circuit.rx(next(weights), qubit)
+            circuit.ry(next(weights), qubit)
+        for qubit in range(n - 1):
+            circuit.cz(qubit, qubit + 1)
+    return circuit
+
+
+def _observable(n: int, letters: str = "ZZ"):
+    from qiskit.quantum_info import SparsePauliOp
+
+    return SparsePauliOp.from_sparse_list([(letters, [n // 2 - 1, n // 2], 1.0)], n)
+
+
+def bound(n_layers: int) -> float:
+    """Below which the squared norm of the gradient does not fall with Gaussian angles, as the paper has it."""
+    return n_layers / (LOCALITY**LOCALITY * (n_layers + 2) ** (LOCALITY + 1))
+
+
+def _of(rows: list[dict], arm: str) -> list[dict]:
+    return sorted((r for r in rows if r["arm"] == arm), key=lambda r: (r["n_qubits"], r.get("blocks") or 0))
+
+
+def table(rows: list[dict]) -> list[dict]:
+    """Variances at each size and for each number of blocks."""
+    return [
+        {
+            "arm": arm,
+            "n": row["n_qubits"],
+            "layers": row.get("n_layers"),
+            "blocks": row.get("blocks"),
+            "variance": row["largest"],
+            "rel_error": row["error"],
+            "norm": row.get("norm"),
+            "bound": bound(row["n_layers"]) if arm == "gaussian" else None,
+            "below": row["below"] if row["largest"] is None else None,
+            "sigmas": round(row["furthest"], 1) if row.get("furthest") else None,
+        }
+        for arm in (*STARTS, *BLOCKS)
+        for row in _of(rows, arm)
+    ]
+
+
+def verdict(rows: list[dict]) -> str:
+    """How each start's gradients go with the size, whether Zhang's bound holds, what the number of blocks does."""
+    return " ".join(
+        word for word in (*(_start(rows, arm) for arm in STARTS), _bound(rows), _grant(rows), _roads(rows)) if word
+    )
+
+
+def _start(rows: list[dict], arm: str) -> str:
+    chosen = [row for row in _of(rows, arm) if row["largest"]]
+    hidden = [row for row in _of(rows, arm) if not row["largest"]]
+    if len(chosen) < 3:
+        return ""
+    law = decay(*([row[key] for row in chosen] for key in ("n_qubits", "largest", "error")))
+    end = f", and at {hidden[-1]['n_qubits']} qubits stays below {hidden[-1]['below']:.1g}" if hidden else ""
+    return f"{arm.replace('_', ' ').capitalize()}: the largest variance {law}{end}."
+
+
+def _bound(rows: list[dict]) -> str:
+    chosen = [row for row in _of(rows, "gaussian") if row["norm"]]
+    broken = [row["n_qubits"] for row in chosen if row["norm"] < bound(row["n_layers"])]
+    if not chosen:
+        return ""
+    if broken:
+        return f"The bound on the Gaussian start's squared norm does not hold at {', '.join(map(str, broken))} qubits."
+    least = min(row["norm"] / bound(row["n_layers"]) for row in chosen)
+    return f"The Gaussian start's squared norm is at least {least:.3g} times its bound, at every size."
+
+
+def _grant(rows: list[dict]) -> str:
+    identity, control = (_of(rows, arm) for arm in BLOCKS)
+    if len(identity) < 2:
+        return ""
+    ratios = [row["largest"] / identity[0]["largest"] for row in identity]
+    does = "does not depend on" if max(abs(ratio - 1) for ratio in ratios) <= SAME else "DEPENDS on"
+    off, stuck = (max(row[key] for row in identity) for key in ("off", "of_eigenstate"))
+    falls = control[-1]["largest"] / control[0]["largest"]
+    return (
+        f"With identity blocks the loss starts within {off:.0e} of <0|O|0> and the first block's variance {does} the number "
+        f"of blocks (ratios {min(ratios):.2f} to {max(ratios):.2f}, from {identity[0]['blocks']} to "
+        f"{identity[-1]['blocks']}); with uniform angles it falls to {falls:.2g} of its value. On an eigenstate of the "
+        f"observable identity blocks have no gradient (mean square {stuck:.0e})."
+    )
+
+
+def _roads(rows: list[dict]) -> str:
+    furthest = max((row["furthest"] for row in rows if row.get("furthest")), default=0.0)
+    if furthest > AGREEMENT:
+        return f"State vectors and walks differ by {furthest:.1f} standard errors: do not trust this run."
+    return f"State vectors and walks agree within {math.ceil(10 * furthest) / 10:.1f} standard errors for every component."
+
+
+def figure(rows: list[dict]):
+    """The largest variance against the size for each start, and against the number of blocks."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(9.6, 4.8))
+    left, right = drawing.subplots(1, 2, width_ratios=(3, 2))
+    for number, arm in enumerate((*STARTS, *BLOCKS)):
+        axes, key = (right, "blocks") if arm in BLOCKS else (left, "n_qubits")
+        chosen = [row for row in _of(rows, arm) if row["largest"]]
+        at, value = [row[key] for row in chosen], np.array([row["largest"] for row in chosen])
+        reach = np.exp(1.96 * np.array([row["error"] for row in chosen]))
+        look = {"color": COLOURS[number], "marker": MARKERS[number], "ms": 6, "capsize": 2, "lw": 1}
+        axes.errorbar(at, value, [value - value / reach, value * reach - value], label=arm.replace("_", " "), **look)
+    depths = {row["n_qubits"]: row["n_layers"] for row in _of(rows, "gaussian")}
+    left.plot(
+        *zip(*((n, bound(depth)) for n, depth in depths.items())),
+        color=NEUTRAL,
+        ls=":",
+        label="bound on the gaussian's norm",
+    )
+    left.set(xscale="log", yscale="log", xlabel="qubits and layers", ylabel="largest variance of a derivative")
+    left.set_title("A narrow start keeps gradients")
+    right.set(xscale="log", ylim=(0, None), xlabel="number of blocks", title="First block's mean square")
+    for axes, sizes in ((left, depths), (right, [row["blocks"] for row in _of(rows, BLOCKS[0])])):
+        axes.set_xticks(list(sizes), [str(size) for size in sizes])
+        axes.minorticks_off()
+        axes.legend(fontsize=9)
+    return drawing

@@ -1,0 +1,67 @@
+"""Starts have the variances of their laws by both roads, identity blocks do not know their number, settings are checked."""
+
+import numpy as np
+import pytest
+
+from circuits import initializers
+from circuits.errors import LabError
+from studies import initialization as study
+from studies.walk.distributions import Angles
+
+SIGMAS = 5
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict]:
+    """A small run."""
+    settings = study.Settings(small=(2, 3, 4), large=(5,), blocks=(1, 4), samples=1024, walks=1 << 18)
+    return [{**case, **row} for case in study.cases(settings) for row in study.run(case)]
+
+
+def test_both_roads_agree_for_every_start(rows):
+    apart = [row["furthest"] for row in rows if row.get("furthest")]
+    assert len(apart) == 3 * len(study.STARTS) and max(apart) < SIGMAS, "seed 2203"
+    assert "State vectors and walks agree" in study.verdict(rows)
+
+
+def test_the_gaussian_start_keeps_above_its_bound(rows):
+    for row in rows:
+        if row["arm"] == "gaussian":
+            assert row["norm"] > study.bound(row["n_layers"])
+    assert "times its bound" in study.verdict(rows)
+
+
+def test_identity_blocks_start_at_the_observable_s_value_and_do_not_know_their_number(rows):
+    one, four = study._of(rows, "identity_blocks")
+    assert max(one["off"], four["off"]) < 1e-10
+    assert four["largest"] == pytest.approx(one["largest"], rel=study.SAME)
+    assert one["of_eigenstate"] < 1e-25 < 1e-4 < one["largest"]
+    control = study._of(rows, "uniform_blocks")
+    assert control[1]["largest"] < 0.9 * control[0]["largest"]
+
+
+@pytest.mark.parametrize("name", ["small_angle", "gaussian", "beta"])
+def test_the_laws_of_walks_are_the_initializers(name):
+    width = {"small_angle": 0.1, "gaussian": (4 * 1 * 3) ** -0.5, "beta": np.pi}[name]
+    size, seed = 200_000, 3
+    drawn = getattr(initializers, name)(size, seed)
+    law = Angles(name, width)
+    np.testing.assert_array_equal(drawn, law.draw(size, np.random.SeedSequence(seed)))
+    for factor in (1, 2, 0.5):
+        values = np.cos(factor * drawn)
+        assert abs(values.mean() - law.cos(factor)) < SIGMAS * values.std() / size**0.5, f"seed {seed}"
+
+
+def test_the_figure_has_both_panels(rows):
+    left, right = study.figure(rows).axes
+    assert left.get_yscale() == "log" and "blocks" in right.get_xlabel()
+    assert len(study.table(rows)) == len(rows)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"small": ()}, {"small": (1,)}, {"large": (5000,)}, {"blocks": (0,)}, {"samples": 0}, {"walks": 0}, {"seed": -1}],
+)
+def test_settings_that_cannot_work_are_refused_by_name(wrong):
+    with pytest.raises(LabError, match=f"setting {next(iter(wrong))}"):
+        study.Settings(**wrong)
