@@ -9,6 +9,7 @@ _HOME = {
     "QuantumLayer": "qml.layer",
     "metric_tensor": "qml.metric",
     "HybridClassifier": "qml.models",
+    "PlateauWatch": "qml.plateau",
     "submit": "qml.jobs",
     "retrieve_job": "qml.jobs",
     "doctor": "qml.diagnosis",

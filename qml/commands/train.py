@@ -32,6 +32,9 @@ def train(
     seed: Annotated[int, typer.Option(help="Of the split, the first weights and the order.")] = 0,
     out: Annotated[str | None, typer.Option(help="Default: runs/NAME-HASH.", metavar="FOLDER")] = None,
     no_twin: Annotated[bool, typer.Option("--no-twin", help="Leave the classical twin out.")] = False,
+    watch_plateau: Annotated[
+        bool, typer.Option("--watch-plateau", help="Say at the end whether the gradients could be seen.")
+    ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Forget the folder's checkpoints.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -54,9 +57,13 @@ def train(
         if restart:
             training_run.forget(folder)
         names = ("hybrid",) if no_twin else ("hybrid", "twin")
-        classes, scores = _train_all(names, options, *parts, folder)
+        watches = [] if watch_plateau else None
+        classes, scores = _train_all(names, options, *parts, folder, watches)
         sizes = {"data": parts[0].name, "n_train": len(parts[0].labels), "n_test": len(parts[1].labels)}
-        _report(folder, sizes | {"settings": settings, "classes": classes}, scores, json)
+        document = sizes | {"settings": settings, "classes": classes}
+        if watch_plateau:
+            document["plateau"] = _plateau(watches)
+        _report(folder, document, scores, json)
 
 
 def _absolute(path: str | None) -> str | None:
@@ -86,9 +93,18 @@ def _parts(data: str | None, test: str | None, label: str, seed: int):
     return everything, held_out
 
 
-def _train_all(names, options: dict, train, test, folder: Path):
-    """Classes, and a score for each model."""
+def _plateau(watches: list) -> str:
+    """What the watch says, if it saw a step."""
+    try:
+        return str(watches[0].read())
+    except (IndexError, LabError):
+        return "Cannot tell: no step was seen, the run was finished before or has one epoch."
+
+
+def _train_all(names, options: dict, train, test, folder: Path, watches: list | None):
+    """Classes, and a score for each model; `watches` gets the hybrid's watch, unless it is None."""
     from qml import models, training_run
+    from qml.plateau import watched
     from qml.training_progress import watch
 
     kinds = {"hybrid": models.HybridClassifier, "twin": models.ClassicalTwin}
@@ -97,8 +113,15 @@ def _train_all(names, options: dict, train, test, folder: Path):
         model, total = kinds[name](**options), options["max_epochs"]
         done = training_run.epochs_done(folder / f"{name}.checkpoint")
         shown = watch(name, total, done)
+        if watches is not None and name == "hybrid":
+            shown = _both(model, shown, watches, watched)
         scores.append(training_run.train_and_score(name, model, train, test, folder, shown))
     return model.classes_.tolist(), scores
+
+
+def _both(model, shown, watches: list, watched):
+    """Shows the epochs while a watch follows them."""
+    return lambda epochs: shown(watched(model, epochs, watches))
 
 
 def _report(folder: Path, document: dict, scores: list, as_json: bool) -> None:
@@ -124,5 +147,7 @@ def _report(folder: Path, document: dict, scores: list, as_json: bool) -> None:
         return
     print(f"{document['data']}: {document['n_train']} training samples, {document['n_test']} test samples")
     training_report.print_scores(scores, classes)
+    if "plateau" in document:
+        print(f"{'gradients':10} {document['plateau']}")
     for what, path in files.items():
         print(f"{what:10} {path}")
