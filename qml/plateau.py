@@ -59,8 +59,8 @@ class Reading:
         if self.says == "plateau":
             return (
                 f"A barren plateau: {signal}; at redrawn weights an output's derivatives have the variance "
-                f"{self.redrawn:.2g}, below the {self.noise:.2g} that shots add. Fewer layers, a local observable or a narrow "
-                f"start help."
+                f"{self.redrawn:.2g}, below the {self.noise:.2g} that shots add. Fewer layers, a local observable or a "
+                "narrow start help."
             )
         if self.says == "minimum":
             return (

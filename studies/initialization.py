@@ -38,13 +38,15 @@ class Settings:
     """What the study varies.
 
     Attributes:
-        small: sizes n at which both roads are taken. large: sizes of walks alone. layers_of_large: at those; 0 is n.
+        small: sizes n at which both roads are taken. large: sizes of walks alone. wide, wide_layers: one more size, with
+            fewer layers than qubits.
         blocks: numbers of blocks, on six qubits. samples: draws on state vectors. walks: at most. seed: of every draw.
     """
 
     small: tuple[int, ...] = (2, 4, 6, 8)
     large: tuple[int, ...] = (12, 25, 50)
-    layers_of_large: int = 0
+    wide: int = 1000
+    wide_layers: int = 10
     blocks: tuple[int, ...] = (1, 2, 4, 8, 16)
     samples: int = 2048
     walks: int = 1 << 19
@@ -53,7 +55,7 @@ class Settings:
     @classmethod
     def quick(cls) -> "Settings":
         """Fewer sizes and samples."""
-        return cls(small=(2, 4, 6), large=(12,), blocks=(1, 4, 16), samples=1024, walks=1 << 16)
+        return cls(small=(2, 4, 6), large=(12,), wide_layers=4, blocks=(1, 4, 16), samples=1024, walks=1 << 16)
 
     def __post_init__(self):
         for name, sizes, most in (("small", self.small, 10), ("large", self.large, 1000), ("blocks", self.blocks, 64)):
@@ -61,7 +63,7 @@ class Settings:
             if not sizes or min(sizes) < least or max(sizes) > most:
                 shown = ",".join(map(str, sizes)) or "nothing"
                 raise LabError(f"setting {name} takes numbers from {least} to {most}, got {shown}")
-        for name, least in {"samples": 32, "walks": 16, "seed": 0, "layers_of_large": 0}.items():
+        for name, least in {"samples": 32, "walks": 16, "seed": 0, "wide": 2, "wide_layers": 1}.items():
             if getattr(self, name) < least:
                 raise LabError(f"setting {name} must be at least {least}, got {getattr(self, name)}")
 
@@ -69,7 +71,8 @@ class Settings:
 def cases(settings: Settings) -> list[dict]:
     """One case for each start and size, and for each number of blocks."""
     sizes = [(n, n, settings.samples) for n in sorted(set(settings.small))]
-    sizes += [(n, settings.layers_of_large or n, 0) for n in sorted(set(settings.large) - set(settings.small))]
+    sizes += [(n, n, 0) for n in sorted(set(settings.large) - set(settings.small))]
+    sizes.append((settings.wide, settings.wide_layers, 0))
     starts = [
         {"arm": arm, "n_qubits": n, "n_layers": depth, "samples": samples, "walks": settings.walks, "seed": settings.seed}
         for arm in STARTS
@@ -215,9 +218,14 @@ def verdict(rows: list[dict]) -> str:
     )
 
 
+def _deep(rows: list[dict], arm: str) -> list[dict]:
+    """The rows whose depth is their size."""
+    return [row for row in _of(rows, arm) if row["n_qubits"] == row["n_layers"]]
+
+
 def _start(rows: list[dict], arm: str) -> str:
-    chosen = [row for row in _of(rows, arm) if row["largest"]]
-    hidden = [row for row in _of(rows, arm) if not row["largest"]]
+    chosen = [row for row in _deep(rows, arm) if row["largest"]]
+    hidden = [row for row in _deep(rows, arm) if not row["largest"]]
     if len(chosen) < 3:
         return ""
     law = decay(*([row[key] for row in chosen] for key in ("n_qubits", "largest", "error")))
@@ -233,7 +241,11 @@ def _bound(rows: list[dict]) -> str:
     if broken:
         return f"The bound on the Gaussian start's squared norm does not hold at {', '.join(map(str, broken))} qubits."
     least = min(row["norm"] / bound(row["n_layers"]) for row in chosen)
-    return f"The Gaussian start's squared norm is at least {least:.3g} times its bound, at every size."
+    widest = chosen[-1]
+    return (
+        f"The Gaussian start's squared norm is at least {least:.3g} times its bound, at every size up to "
+        f"{widest['n_qubits']} qubits with {widest['n_layers']} layers."
+    )
 
 
 def _grant(rows: list[dict]) -> str:
@@ -267,12 +279,12 @@ def figure(rows: list[dict]):
     left, right = drawing.subplots(1, 2, width_ratios=(3, 2))
     for number, arm in enumerate((*STARTS, *BLOCKS)):
         axes, key = (right, "blocks") if arm in BLOCKS else (left, "n_qubits")
-        chosen = [row for row in _of(rows, arm) if row["largest"]]
+        chosen = [row for row in (_of if arm in BLOCKS else _deep)(rows, arm) if row["largest"]]
         at, value = [row[key] for row in chosen], np.array([row["largest"] for row in chosen])
         reach = np.exp(1.96 * np.array([row["error"] for row in chosen]))
         look = {"color": COLOURS[number], "marker": MARKERS[number], "ms": 6, "capsize": 2, "lw": 1}
         axes.errorbar(at, value, [value - value / reach, value * reach - value], label=arm.replace("_", " "), **look)
-    depths = {row["n_qubits"]: row["n_layers"] for row in _of(rows, "gaussian")}
+    depths = {row["n_qubits"]: row["n_layers"] for row in _deep(rows, "gaussian")}
     left.plot(
         *zip(*((n, bound(depth)) for n, depth in depths.items())),
         color=NEUTRAL,

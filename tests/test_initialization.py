@@ -14,7 +14,9 @@ SIGMAS = 5
 @pytest.fixture(scope="module")
 def rows() -> list[dict]:
     """A small run."""
-    settings = study.Settings(small=(2, 3, 4), large=(5,), blocks=(1, 4), samples=1024, walks=1 << 18)
+    settings = study.Settings(
+        small=(2, 3, 4), large=(5,), wide=200, wide_layers=3, blocks=(1, 4), samples=1024, walks=1 << 18
+    )
     return [{**case, **row} for case in study.cases(settings) for row in study.run(case)]
 
 
