@@ -117,6 +117,27 @@ def variance(samples: np.ndarray, level: float = 0.95) -> Variance:
     return Variance(value, low, high, error, kurtosis, n)
 
 
+def mean_square(squares: float, fourths: float, samples: int, level: float = 0.95) -> Variance:
+    """The variance of samples whose mean is known to be zero, from the sums of their squares and fourth powers.
+
+    The interval is that of `variance`, without a trimmed mean, which known means do not need. So samples need not be kept.
+
+    Raises:
+        LabError: too few samples, or sums that are not positive.
+    """
+    if samples < FEWEST_SAMPLES or not (squares > 0 and fourths > 0):
+        raise LabError(
+            f"a mean square with an interval needs at least {FEWEST_SAMPLES} samples that are not all zero, "
+            f"got {samples} with the sums {squares!r} and {fourths!r}"
+        )
+    z = normal_quantile(level)
+    kurtosis = samples * fourths / squares**2
+    error = np.sqrt(max(kurtosis - 1.0, 0.0) / samples)
+    value = squares / samples
+    low, high = (value * np.exp(sign * z * error) for sign in (-1, 1))
+    return Variance(*map(np.asarray, (value, low, high, error, kurtosis)), samples)
+
+
 def _checked(samples: np.ndarray) -> np.ndarray:
     samples = np.asarray(samples, dtype=float)
     if samples.ndim not in (1, 2) or samples.shape[-1] < FEWEST_SAMPLES:
