@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from studies.lie.families import chain_family, sum_family
-
 
 @dataclass(frozen=True)
 class Dimensions:
@@ -24,6 +22,8 @@ class Dimensions:
 
 def dimensions(rows: list[dict]) -> list[Dimensions]:
     """One record for each family and chain."""
+    from studies.lie.families import chain_family, sum_family
+
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         if row["part"] in ("chain", "sum"):
