@@ -102,6 +102,7 @@ def test_random_axes_give_mccleans_circuit_by_all_roads(n, depth):
 def test_noisy_walks_are_density_matrices_averaged_over_clifford_points(shrink, observable):
     circuit, weights = QuantumCircuit(2), ParameterVector("w", 5)
     circuit.h(0)
+    circuit.ry(0.7, 1)
     circuit.rx(weights[0], 0)
     circuit.ry(weights[1], 1)
     circuit.cx(0, 1)

@@ -166,7 +166,7 @@ def table_of(program: Program, random_axes: bool = False, noise: float | tuple[f
     if min(1 + 2 * q - sum(shrink) for q in shrink) < -CLOSE:
         raise LabError(f"no channel shrinks X, Y and Z by {shrink}: 1 + qX - qY - qZ, and so on, must not be negative")
     is_noisy = shrink != (1.0, 1.0, 1.0)
-    start, rest = _product_state(program, is_noisy)
+    start, rest = _product_state(program, np.array(shrink))
     steps: list[Turn | Clifford | Noise] = []
     for gate in rest:
         steps.append(_step(gate, slots, random_axes))
@@ -203,21 +203,21 @@ def _qubits(gate) -> tuple[int, ...]:
     return (*gate.qubits, *gate.controls)
 
 
-def _product_state(program: Program, is_noisy: bool) -> tuple[np.ndarray, list]:
-    """(n, 3) Bloch vectors after the fixed gates of one qubit at the start, and the gates that are left."""
-    states = {qubit: np.diag([1.0, 0.0]).astype(complex) for qubit in range(program.n_qubits)}
-    fresh, rest = set(states), []
+def _product_state(program: Program, shrink: np.ndarray) -> tuple[np.ndarray, list]:
+    """(n, 3) Bloch vectors after the fixed gates of one qubit at the start, noise included, and the gates that are left."""
+    bloch = np.tile([0.0, 0.0, 1.0], (program.n_qubits, 1))
+    paulis = np.array([MATRICES[letter] for letter in LETTERS.values()])
+    fresh, rest = set(range(program.n_qubits)), []
     for gate in program.gates:
         qubits = _qubits(gate)
         is_fixed = isinstance(gate, Unitary) or gate.slot is None
-        if len(qubits) == 1 and is_fixed and qubits[0] in fresh and not is_noisy:
+        if len(qubits) == 1 and is_fixed and qubits[0] in fresh:
             matrix = _matrix(gate)
-            states[qubits[0]] = matrix @ states[qubits[0]] @ matrix.conj().T
+            turned = matrix @ np.tensordot(bloch[qubits[0]], paulis, axes=1) @ matrix.conj().T
+            bloch[qubits[0]] = shrink * np.einsum("aij,ji->a", paulis, turned).real / 2
         else:
             fresh.difference_update(qubits)
             rest.append(gate)
-    paulis = [MATRICES[letter] for letter in LETTERS.values()]
-    bloch = np.array([[np.trace(p @ states[q]).real for p in paulis] for q in range(program.n_qubits)])
     exact = np.round(bloch)
     return np.where(np.abs(bloch - exact) < CLOSE, exact, bloch), rest
 
