@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
-from qiskit.quantum_info import DensityMatrix, Kraus, SparsePauliOp
+from qiskit.quantum_info import DensityMatrix, Kraus, SparsePauliOp, SuperOp
 
 from circuits import ansatze
 from circuits.errors import LabError, UnknownName, Unsupported
@@ -110,20 +110,7 @@ def test_noisy_walks_are_density_matrices_averaged_over_clifford_points(shrink, 
     circuit.ry(weights[3], 0)
     circuit.rx(weights[4], 1)
     operator = as_list(observable, 2)[0]
-    qx, qy, qz = (shrink,) * 3 if isinstance(shrink, float) else shrink
-    chances = np.array([1 + qx + qy + qz, 1 + qx - qy - qz, 1 - qx + qy - qz, 1 - qx - qy + qz]) / 4
-    paulis = [np.eye(2), np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])]
-    channel = Kraus([math.sqrt(chance) * pauli for chance, pauli in zip(chances, paulis)])
-
-    def value(angles):
-        state = DensityMatrix.from_label("00")
-        for item in circuit.assign_parameters(angles).data:
-            places = [circuit.find_bit(qubit).index for qubit in item.qubits]
-            state = state.evolve(item.operation, places)
-            for place in places:
-                state = state.evolve(channel, [place])
-        return state.expectation_value(operator).real
-
+    value = noisy_value(circuit, operator, shrink)
     points = np.array(list(itertools.product(range(4), repeat=5)))
     table = {tuple(point): value(point * math.pi / 2) for point in points}
     slopes = np.array(
@@ -134,6 +121,53 @@ def test_noisy_walks_are_density_matrices_averaged_over_clifford_points(shrink, 
     np.testing.assert_allclose(found.loss, np.var(list(table.values())), atol=1e-12)
     sampled = walks(circuit, observable, Angles(), False, noise=shrink)
     assert (np.abs(sampled.gradient - found.gradient) <= SIGMAS * sampled.errors + 1e-15).all()
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("noise", [1.0, (0.95, 0.9, 0.92)])
+def test_sampled_and_merged_walks_of_sums_agree_with_noise_in_every_law(law, noise):
+    circuit, angles = random_circuit(4, 2, 21), Angles(law, LAWS[law])
+    merged, sampled = (walks(circuit, SUM, angles, exact, noise=noise) for exact in (True, False))
+    assert merged.n_walks == 0 < sampled.n_walks
+    assert (np.abs(sampled.gradient - merged.gradient) <= SIGMAS * sampled.errors + 1e-15).all()
+    assert abs(sampled.loss - merged.loss) <= SIGMAS * sampled.loss_error
+
+
+@pytest.mark.parametrize("shrink", [0.9, (0.95, 0.85, 0.9)])
+def test_noisy_narrow_walks_are_density_matrices_averaged_over_gaussian_angles(shrink):
+    circuit, weights = QuantumCircuit(2), ParameterVector("w", 3)
+    circuit.ry(0.7, 0)
+    circuit.rx(weights[0], 0)
+    circuit.cx(0, 1)
+    circuit.ry(weights[1], 1)
+    circuit.rzz(weights[2], 0, 1)
+    operator, width = as_list("ZZ + 0.5*XI - 0.3*IZ + 0.2*YX", 2)[0], 0.6
+    value = noisy_value(circuit, operator, shrink)
+    nodes, chances = np.polynomial.hermite_e.hermegauss(12)  # exact to rounding for these trigonometric polynomials
+    chances = chances / chances.sum()
+    points = list(itertools.product(range(12), repeat=3))
+    weight = np.array([math.prod(chances[list(point)]) for point in points])
+    table = np.array([value(width * nodes[list(point)]) for point in points])
+    found = walks(circuit, "ZZ + 0.5*XI - 0.3*IZ + 0.2*YX", Angles("gaussian", width), True, noise=shrink)
+    assert found.loss == pytest.approx(weight @ table**2 - (weight @ table) ** 2, abs=1e-10)
+
+
+def noisy_value(circuit, operator, shrink):
+    """The observable's expectation value as a function of angles, a Pauli channel on each qubit after every gate."""
+    qx, qy, qz = (shrink,) * 3 if isinstance(shrink, float) else shrink
+    chances = np.array([1 + qx + qy + qz, 1 + qx - qy - qz, 1 - qx + qy - qz, 1 - qx - qy + qz]) / 4
+    paulis = [np.eye(2), np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])]
+    channel = SuperOp(Kraus([math.sqrt(chance) * pauli for chance, pauli in zip(chances, paulis)]))
+    places = [[circuit.find_bit(qubit).index for qubit in item.qubits] for item in circuit.data]
+    after = [SuperOp(channel if len(where) == 1 else channel.tensor(channel)) for where in places]
+
+    def value(angles):
+        state = DensityMatrix.from_label("00")
+        for item, where, noise in zip(circuit.assign_parameters(angles).data, places, after):
+            state = state.evolve(item.operation, where).evolve(noise, where)
+        return state.expectation_value(operator).real
+
+    return value
 
 
 def test_a_thousand_qubits_take_a_moment_and_zeros_are_exact():

@@ -91,7 +91,7 @@ def _code(x, z, k):
 def _shrink(bits, row, factors, weight):
     for w in range(WORDS):
         x, z = bits[row, w], bits[row + 1, w]
-        if x | z:
+        if x | z or factors[0] != 1:  # the partner of a pair may carry a letter where this string has none
             for k in range(64):
                 weight[w, k] *= factors[
                     (x >> np.uint64(k) & np.uint64(1)) + (z >> np.uint64(k) & np.uint64(1)) * np.uint64(2)
