@@ -182,6 +182,8 @@ def _print_table(lines: list[dict]) -> None:
 
     from studies.report import cell
 
+    if not lines:
+        return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name, value in lines[0].items():
         table.add_column(name, justify="left" if isinstance(value, str) else "right")

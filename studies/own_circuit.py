@@ -54,6 +54,7 @@ class Settings:
         return cls(walks=1 << 20, roads=METHODS[1:])
 
     def __post_init__(self):
+        from circuits.lowering import lower
         from circuits.observables import as_list
         from studies.walk.distributions import NAMES
 
@@ -68,6 +69,7 @@ class Settings:
         circuit = _circuit(_content(self.circuit), self.circuit)
         if not circuit.parameters:
             raise LabError(f"{self.circuit} has no free parameters: there is no gradient to measure")
+        lower(circuit)  # refuses what is not unitary
         if len(as_list(_observable(self.observable, circuit.num_qubits), circuit.num_qubits)) != 1:
             raise LabError(f"setting observable takes one observable, got {self.observable!r}")
 

@@ -26,6 +26,7 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("QML_LAB_STORE", str(tmp_path / "store.sqlite"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.qasm").write_text(QASM)
+    (tmp_path / "measured.qasm").write_text(QASM + "bit[1] c;\nc[0] = measure q[0];\nrx(a) q[0];\n")
 
     def call(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["studies", "run", "barren_plateaus", "--workers", "1", *words])
@@ -68,6 +69,7 @@ def test_what_never_meets_a_parameter_is_called_flat(run):
     [
         (("--circuit", "none.qasm"), "does not exist"),
         (("--circuit", "mine.qasm", "--observable", "ZZZ"), "3 qubits"),
+        (("--circuit", "measured.qasm"), "measures its qubits"),
         (("--circuit", "mine.qasm", "--set", "roads=walk"), "pauli_walk"),
         (("--circuit", "mine.qasm", "--set", "samples=0"), "at least 16"),
         (("--circuit", "mine.qasm", "--set", "distribution=unform"), "uniform"),
