@@ -83,6 +83,23 @@ def strongly_entangling(n_qubits: int, n_layers: int = 1, name: str = "w") -> Qu
     return circuit
 
 
+def cz_line(n_qubits: int, n_layers: int = 1, name: str = "w", rotations: tuple[str, ...] = ("ry", "rz")) -> QuantumCircuit:
+    """The rotations named, one after another on every qubit, then CZ along the open line, `n_layers` times.
+
+    Source: with ("rx", "ry") the circuit of Zhang, Liu, Hsieh, Tao, NeurIPS 2022 (arXiv:2203.09376).
+    """
+    check_size(n_qubits, n_layers)
+    circuit = QuantumCircuit(n_qubits, name="cz_line")
+    weights = iter(ParameterVector(name, len(rotations) * n_qubits * n_layers))
+    for _ in range(n_layers):
+        for qubit in range(n_qubits):
+            for rotation in rotations:
+                getattr(circuit, rotation)(next(weights), qubit)
+        for qubit in range(n_qubits - 1):
+            circuit.cz(qubit, qubit + 1)
+    return circuit
+
+
 def brickwork(n_qubits: int, n_layers: int = 1, name: str = "w") -> QuantumCircuit:
     """Bricks of RY RZ on two neighbours and a CZ, laid alternately on even and odd pairs of an open line.
 

@@ -19,6 +19,12 @@ def z_each(n_qubits: int) -> list[SparsePauliOp]:
     return [SparsePauliOp.from_sparse_list([("Z", [q], 1.0)], n_qubits) for q in range(n_qubits)]
 
 
+def middle_pair(n_qubits: int, letters: str = "ZZ") -> SparsePauliOp:
+    """Two letters on the two middle qubits: a local observable that the ends of a chain do not touch."""
+    first = (n_qubits - 1) // 2
+    return SparsePauliOp.from_sparse_list([(letters, [first, first + 1], 1.0)], n_qubits)
+
+
 def z_string(n_qubits: int) -> SparsePauliOp:
     """Z on every qubit at once, the parity: a global observable."""
     return SparsePauliOp("Z" * n_qubits)

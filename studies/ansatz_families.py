@@ -118,11 +118,13 @@ def run(case: dict) -> list[dict]:
 def _observable(measured: str, n: int):
     from qiskit.quantum_info import SparsePauliOp
 
+    from circuits.observables import middle_pair
+
     if measured == "mean":
         return SparsePauliOp.from_sparse_list([("Z", [q], 1 / n) for q in range(n)], n)
     if measured == "first":
         return SparsePauliOp.from_sparse_list([("Z", [0], 1.0)], n)
-    return SparsePauliOp.from_sparse_list([("ZZ", [n // 2 - 1, n // 2], 1.0)], n)
+    return middle_pair(n)
 
 
 def slopes(rows: list[dict]) -> dict[str, Slope]:

@@ -98,9 +98,12 @@ def width(arm: str, n_layers: int) -> float | None:
 
 
 def _walked(case: dict) -> dict:
+    from circuits.ansatze import cz_line
+    from circuits.observables import middle_pair
+
     n, depth, arm = case["n_qubits"], case["n_layers"], case["arm"]
     law = {"distribution": arm, "width": width(arm, depth)}
-    arguments = _circuit(n, depth), _observable(n)
+    arguments = cz_line(n, depth, rotations=("rx", "ry")), middle_pair(n)
     walks = gradient_variance(*arguments, case["walks"], case["seed"], method="pauli_walk", relative_error=0.02, **law)
     value, error = walks.gradient.value, walks.gradient.log_error
     best = int(np.argmax(value))
@@ -141,11 +144,12 @@ def _first_block(case: dict, letters: str, start: float) -> tuple[np.ndarray, fl
     import torch
 
     from circuits import ansatze, initializers
+    from circuits.observables import middle_pair
     from qml import QuantumLayer
 
     n, blocks = case["n_qubits"], case["blocks"]
     circuit = ansatze.identity_blocks(n, blocks)
-    layer = QuantumLayer(circuit, _observable(n, letters), [], dtype=torch.float64, seed=0)
+    layer = QuantumLayer(circuit, middle_pair(n, letters), [], dtype=torch.float64, seed=0)
     size = len(layer.weight_parameters)
     keys = [np.random.SeedSequence(case["seed"], spawn_key=(k,)) for k in range(case["samples"])]
     if case["arm"] == "identity_blocks":
@@ -160,26 +164,6 @@ def _first_block(case: dict, letters: str, start: float) -> tuple[np.ndarray, fl
         squares.append(weights.grad[:, : size // blocks].square().mean(dim=1).numpy())
         off = max(off, float((values.detach() - start).abs().max()))
     return np.concatenate(squares), off
-
-
-def _circuit(n: int, depth: int):
-    from qiskit import QuantumCircuit
-    from qiskit.circuit import ParameterVector
-
-    circuit, weights = QuantumCircuit(n), iter(ParameterVector("w", 2 * n * depth))
-    for _ in range(depth):
-        for qubit in range(n):
-            circuit.rx(next(weights), qubit)
-            circuit.ry(next(weights), qubit)
-        for qubit in range(n - 1):
-            circuit.cz(qubit, qubit + 1)
-    return circuit
-
-
-def _observable(n: int, letters: str = "ZZ"):
-    from qiskit.quantum_info import SparsePauliOp
-
-    return SparsePauliOp.from_sparse_list([(letters, [n // 2 - 1, n // 2], 1.0)], n)
 
 
 def bound(n_layers: int) -> float:

@@ -95,12 +95,9 @@ def _circuit(content: str, name: str):
 
 
 def _observable(text: str, n_qubits: int):
-    from qiskit.quantum_info import SparsePauliOp
+    from circuits.observables import middle_pair
 
-    if text:
-        return text
-    middle = [(n_qubits - 1) // 2, (n_qubits - 1) // 2 + 1] if n_qubits > 1 else [0]
-    return SparsePauliOp.from_sparse_list([("Z" * len(middle), middle, 1.0)], n_qubits)
+    return text or (middle_pair(n_qubits) if n_qubits > 1 else "Z")
 
 
 def cases(settings: Settings) -> list[dict]:

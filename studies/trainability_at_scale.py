@@ -93,9 +93,13 @@ def cost(case: dict) -> float:
 
 def run(case: dict) -> list[dict]:
     """The variances of all components at one size that are not zero at all angles: the largest and the median."""
+    from circuits.ansatze import cz_line
+    from circuits.observables import middle_pair, z_string
+
     n, depth = case["n_qubits"], case["n_layers"]
+    observable = z_string(n) if case["arm"] == "global" else middle_pair(n)
     found = gradient_variance(
-        _circuit(n, depth), _observable(case["arm"], n), case["walks"], case["seed"], method="pauli_walk",
+        cz_line(n, depth), observable, case["walks"], case["seed"], method="pauli_walk",
         relative_error=case["relative_error"],
     )  # fmt: skip
     value, seen = found.gradient.value, found.measured
@@ -121,28 +125,6 @@ def _middle(value: np.ndarray, seen: np.ndarray, unseen: np.ndarray) -> int | No
     order = [*np.flatnonzero(unseen), *np.flatnonzero(seen)[np.argsort(value[seen])]]
     middle = order[len(order) // 2] if order else None
     return int(middle) if middle is not None and seen[middle] else None
-
-
-def _circuit(n: int, depth: int):
-    from qiskit import QuantumCircuit
-    from qiskit.circuit import ParameterVector
-
-    circuit, weights = QuantumCircuit(n), iter(ParameterVector("w", 2 * n * depth))
-    for _ in range(depth):
-        for qubit in range(n):
-            circuit.ry(next(weights), qubit)
-            circuit.rz(next(weights), qubit)
-        for qubit in range(n - 1):
-            circuit.cz(qubit, qubit + 1)
-    return circuit
-
-
-def _observable(arm: str, n: int):
-    from qiskit.quantum_info import SparsePauliOp
-
-    if arm == "global":
-        return SparsePauliOp("Z" * n)
-    return SparsePauliOp.from_sparse_list([("ZZ", [n // 2 - 1, n // 2], 1.0)], n)
 
 
 def table(rows: list[dict]) -> list[dict]:

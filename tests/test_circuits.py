@@ -14,6 +14,7 @@ ANSATZE = (
     "separable",
     "strongly_entangling",
     "brickwork",
+    "cz_line",
     "random_pauli",
     "hva_tfim",
     "hva_xxz",

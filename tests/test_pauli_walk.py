@@ -172,34 +172,17 @@ def noisy_value(circuit, operator, shrink):
 
 def test_a_thousand_qubits_take_a_moment_and_zeros_are_exact():
     n, depth = 1000, 3
-    circuit, weights = QuantumCircuit(n), iter(ParameterVector("w", 2 * n * depth))
-    for _ in range(depth):
-        for qubit in range(n):
-            circuit.ry(next(weights), qubit)
-            circuit.rz(next(weights), qubit)
-        for qubit in range(n - 1):
-            circuit.cz(qubit, qubit + 1)
+    circuit = ansatze.cz_line(n, depth)
     observable = SparsePauliOp.from_sparse_list([("ZZ", [499, 500], 1.0)], n)
     found = gradient_variance(circuit, observable, method="pauli_walk")
     assert found.gradient.samples == 0  # merged: exact
     by_name = dict(zip(found.parameters, found.gradient.value))
     assert by_name["w[0]"] == 0
-    cut = gradient_variance(_middle(8, depth), "IIIZZIII", 4096, seed=3)
+    cut = gradient_variance(ansatze.cz_line(8, depth), "IIIZZIII", 4096, seed=3)
     same = {2 * q + r + 16 * d: 2 * (q + 496) + r + 2 * n * d for d in range(depth) for q in range(8) for r in (0, 1)}
     for name, value, error in zip(cut.parameters, cut.gradient.value, cut.gradient.log_error):
         expected = by_name[f"w[{same[int(name[2:-1])]}]"]
         assert value < 1e-25 if expected == 0 else abs(math.log(value / expected)) <= SIGMAS * error
-
-
-def _middle(n: int, depth: int) -> QuantumCircuit:
-    circuit, weights = QuantumCircuit(n), iter(ParameterVector("w", 2 * n * depth))
-    for _ in range(depth):
-        for qubit in range(n):
-            circuit.ry(next(weights), qubit)
-            circuit.rz(next(weights), qubit)
-        for qubit in range(n - 1):
-            circuit.cz(qubit, qubit + 1)
-    return circuit
 
 
 def test_walks_do_not_depend_on_threads_or_on_how_far_they_go(monkeypatch):
