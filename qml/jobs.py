@@ -25,6 +25,7 @@ from qml.store import Store, default_path, now
 
 LARGE = 15  # qubits from which a native job is worth a process of its own: stopping it stops the work
 IN_FLIGHT = ("queued", "running")
+SLICE_SECONDS = 0.5  # of a wait, after which signals are looked at again
 POLL_SECONDS = 0.05
 PLAIN = (str, int, float, bool, dict, type(None))
 LARGEST_SEED = 2**63 - 1  # what SQLite's integers hold
@@ -63,7 +64,7 @@ class Job:
         if task is None:
             return self._stored_result(timeout)
         try:
-            return task.future.result(timeout)
+            return _outcome(task.future, timeout)
         except concurrent.futures.CancelledError:
             raise LabError(_cancelled(self.id)) from None
         except TimeoutError:
@@ -280,6 +281,22 @@ def _described(options: dict, noise: Any) -> dict:
 
 def _lost(job_id: str) -> str:
     return f"job {job_id} was lost, the process that ran it ended before it was done: submit its circuit again"
+
+
+def _outcome(future: concurrent.futures.Future, timeout: float | None) -> Result:
+    """The future's result, waited for in slices.
+
+    A Ctrl-C that arrives between Python's last look at signals and the wait itself would otherwise be seen when the wait
+    is over, which may be never.
+    """
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = SLICE_SECONDS if end is None else min(SLICE_SECONDS, max(0.0, end - time.monotonic()))
+        concurrent.futures.wait([future], left)
+        if future.done():
+            return future.result()
+        if end is not None and time.monotonic() >= end:
+            raise TimeoutError
 
 
 def _cancelled(job_id: str) -> str:

@@ -196,7 +196,8 @@ def verdict(rows: list[dict]) -> str:
     words = [f"{ARMS[arm]}: the variance {found[arm]}." for arm in ARMS if arm in found]
     falls = {arm: law.law for arm, law in found.items()}
     told = falls.get("warm_up_global") == "exponential" and falls.get("warm_up_local") == "power"
-    return " ".join(["Yes." if told else "Not shown.", *words, _formulas(rows), _control(found)])
+    answer = "the global cost's variance falls exponentially, the local one's like a power of n"
+    return " ".join([f"Yes: {answer}." if told else f"Not shown that {answer}.", *words, _formulas(rows), _control(found)])
 
 
 def _formulas(rows: list[dict]) -> str:

@@ -35,7 +35,7 @@ def test_the_verdict_names_the_laws_and_the_control_is_flat(rows):
     assert (found["warm_up_global"].law, found["warm_up_local"].law) == ("exponential", "power")
     assert found["warm_up_local"].power.value == pytest.approx(-2, abs=1e-6)
     words = study.verdict(rows)
-    assert words.startswith("Yes.") and "The control is flat" in words and "do not trust" not in words
+    assert words.startswith("Yes: ") and "The control is flat" in words and "do not trust" not in words
     assert len(study.figure(rows).axes) == 2
 
 

@@ -273,7 +273,7 @@ def test_cases_cover_every_pair_once_and_the_quick_ones_are_among_them():
         {"circuits": (0, 1)},
         {"circuits": (3, 3)},
         {"layers": (0,)},
-        {"layers": (1, 2, 3, 4, 5)},
+        {"layers": (1, 2, 3, 4, 5, 6, 7)},
         {"n_qubits": 1},
         {"pairs": 5},
         {"bins": 1},
