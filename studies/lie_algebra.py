@@ -8,7 +8,7 @@ is not in the algebra, is C(n, 2) / C(2n, 4). Every computed dimension is the pu
 
 Control: the same circuits with a rotation about X on every qubit, whose algebra is su(2^n): 1 / (2^n + 1).
 
-Minutes: 0.5 with --quick, 2 in full, on two cores.
+Minutes: 0.5 with --quick, 1.5 in full, on one core.
 
 The circuit: from |0...0>, layers of RXX on neighbours of the open line and RZ on every qubit (in the control RX too), each
 rotation with an angle of its own, uniform on the circle. Every observable here is one Pauli string that some generator
