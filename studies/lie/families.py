@@ -38,7 +38,8 @@ class Published:
 
     def __str__(self) -> str:
         simple = f"{self.copies if self.copies > 1 else ''} {self.kind}({self.size})".strip() if self.copies else ""
-        return " + ".join(part for part in (simple, f"u(1)^{self.centre}" if self.centre else "") if part)
+        centre = {0: "", 1: "u(1)"}.get(self.centre, f"u(1)^{self.centre}")
+        return " + ".join(part for part in (simple, centre) if part)
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,8 @@ def all_pairs(n_qubits: int) -> SparsePauliOp:
 
 
 # Sources: Larocca et al., Quantum 6, 824 (2022), for n^2; D'Alessandro and Isik, arXiv:2405.00898, for 3 n - 1; Schatzki et
-# al., npj Quantum Information 10, 12 (2024), for the S_n-equivariant; Allcock et al., arXiv:2407.12587, for K_n.
+# al., npj Quantum Information 10, 12 (2024), for the C(n + 3, 3) operators that commute with permutations, of which the
+# generators span all but floor(n / 2) traces of blocks; Allcock et al., arXiv:2407.12587, for K_n.
 SUMS = {
     "TFIM HVA, open": Sums(lambda n: [total(["ZZ"], n), total(["X"], n)], range(2, 10), "n^2", lambda n: n**2),
     "TFIM HVA, closed": Sums(
