@@ -3,7 +3,6 @@
 import importlib
 import os
 import pathlib
-import signal
 from dataclasses import dataclass
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: test workers share the cores already
@@ -19,9 +18,6 @@ from qiskit.quantum_info import Operator, Statevector, random_unitary
 from circuits import ansatze, encodings
 from circuits.lowering import lower
 from circuits.program import Rotation
-
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it puts in the background
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SEED = 20261123
 
