@@ -59,7 +59,9 @@ class Outcome:
     @cached_property
     def table(self) -> list[dict]:
         """The lines that answer the question."""
-        return self._made("table")
+        lines = self._made("table")
+        columns = dict.fromkeys(name for line in lines for name in line)  # lines of different kinds may lack some
+        return [{name: line.get(name) for name in columns} for line in lines]
 
     @cached_property
     def verdict(self) -> str:
