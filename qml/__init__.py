@@ -8,6 +8,8 @@ import importlib
 _HOME = {
     "QuantumLayer": "qml.layer",
     "metric_tensor": "qml.metric",
+    "ledger": "qml.costs",
+    "plan": "qml.planning",
     "HybridClassifier": "qml.models",
     "PlateauWatch": "qml.plateau",
     "submit": "qml.jobs",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from circuits.errors import LabError, Unsupported
+from qml import costs
 from qml.backends.base import Compiled, check_shots
 from qml.gradients.base import GradientMethod
 from qml.measurement import Measured
@@ -31,6 +32,11 @@ class Evaluation:
         method.check(self)
         self.n_outputs = len(compiled.observables)
         self._measured = None if shots is None else Measured(compiled)
+
+    @property
+    def n_bases(self) -> int:
+        """Circuits for each row of angles: one for each measurement basis, one where values are exact."""
+        return 1 if self._measured is None else self._measured.n_groups
 
     @property
     def is_random(self) -> bool:
@@ -63,7 +69,10 @@ class Evaluation:
         """Derivatives of sum_bk cotangents[b, k] <O_k>_b, in the shapes of `inputs` and `weights`."""
         if len(inputs) == 0:
             return np.zeros_like(inputs), np.zeros_like(weights)
-        return self.method.vjp(self, inputs, weights, cotangents, seed, kept, needs)
+        if not costs.is_open():
+            return self.method.vjp(self, inputs, weights, cotangents, seed, kept, needs)
+        with costs.for_gradients():
+            return self.method.vjp(self, inputs, weights, cotangents, seed, kept, needs)
 
     def second(self, inputs, weights, cotangents, v_inputs, v_weights, seed):
         """Derivatives of sum v . vjp(inputs, weights, cotangents) by inputs, weights and cotangents.
@@ -80,6 +89,10 @@ class Evaluation:
             raise Unsupported(
                 f"diff_method {self.method.name!r} has no second derivative: use 'adjoint' or 'parameter-shift'"
             )
+        with costs.for_gradients():
+            return self._second(inputs, weights, cotangents, v_inputs, v_weights, seed)
+
+    def _second(self, inputs, weights, cotangents, v_inputs, v_weights, seed):
         batch, shared = len(inputs), weights.ndim == 1
         if self.method.uses_vjp and batch:
             found = self.compiled.second(inputs, weights, cotangents, v_inputs, v_weights)

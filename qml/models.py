@@ -126,8 +126,12 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
 
     def check_settings(self) -> None:
         """Raise `LabError` if a setting cannot work whatever the data, as `fit` would after reading them."""
+        self.untrained(n_features=1, n_classes=2)
+
+    def untrained(self, n_features: int, n_classes: int):
+        """The `nn.Module` that `fit` would train on data of that shape, but for the scaling of the features."""
         self._check_numbers()
-        self._network(np.zeros(1), np.ones(1), n_classes=2, seed=0)
+        return self._network(np.zeros(n_features), np.ones(n_features), n_classes, seed=0)
 
     def predict_proba(self, X) -> np.ndarray:
         """Probability of each class, shape (n_samples, n_classes), columns as in `classes_`."""

@@ -10,6 +10,7 @@ from qiskit.circuit import ParameterVector
 from circuits.errors import LabError, UnknownName, Unsupported
 from circuits.observables import as_list
 from circuits.paulis import PauliSums
+from qml import costs
 from qml.backends.base import Backend, Compiled, Slots, check_memory, check_shots
 
 MOST_CHECKED = 28  # qubits Aer's own target allows on any machine of today
@@ -34,13 +35,18 @@ class AerCircuit(Compiled):
 
         return TwoRuns(self.program, self._sums, self.slots, run)
 
+    def n_bytes(self, batch: int, dtype: np.dtype, gradient: bool = True) -> int:
+        size = 1 << max(0, MOST_QUBITS - self.program.n_qubits - 1)
+        # Both states are in Aer, on the ancilla, and here.
+        return (4 if gradient else 2) * 2 * np.dtype(dtype).itemsize * min(size, batch) << self.program.n_qubits
+
     def _pieces(self, batch: int, dtype: np.dtype) -> list[slice]:
         n_qubits = self.program.n_qubits
         size = 1 << max(0, MOST_QUBITS - n_qubits - 1)
-        check_memory(4 * 2 * dtype.itemsize * min(size, batch) << n_qubits, f"simulating {n_qubits} qubits on Aer")
+        check_memory(self.n_bytes(batch, dtype), f"simulating {n_qubits} qubits on Aer")
         return [slice(start, start + size) for start in range(0, batch, size)]
 
-    def forward(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Any]:
+    def _forward(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Any]:
         scheme, kept, values = self._scheme(weights.dtype), [], []
         for piece in self._pieces(len(inputs), weights.dtype):
             value, states = scheme.forward(inputs[piece], weights[piece] if weights.ndim == 2 else weights)
@@ -48,9 +54,9 @@ class AerCircuit(Compiled):
             kept.append(states)
         return np.concatenate(values).astype(weights.dtype), kept
 
-    def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def _expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         if weights.ndim == 1 or self.program.amplitudes:
-            return self.forward(inputs, weights)[0]
+            return self._forward(inputs, weights)[0]
         self._pieces(1, weights.dtype)
         circuit, parameters = self._parametric  # its module gives circuits their save instructions
         circuit = circuit.copy()
@@ -62,9 +68,9 @@ class AerCircuit(Compiled):
         ]
         return np.array(rows).reshape(len(inputs), -1).astype(weights.dtype)
 
-    def vjp(self, inputs, weights, cotangents, kept=None):
+    def _vjp(self, inputs, weights, cotangents, kept):
         if kept is None:
-            _, kept = self.forward(inputs, weights)
+            _, kept = self._forward(inputs, weights)
         scheme, shared = self._scheme(weights.dtype), weights.ndim == 1
         of_inputs, of_weights = [], []
         for piece, states in zip(self._pieces(len(inputs), weights.dtype), kept):
@@ -75,12 +81,12 @@ class AerCircuit(Compiled):
         d_weights = np.sum(of_weights, axis=0) if shared else np.concatenate(of_weights)
         return np.concatenate(of_inputs).astype(inputs.dtype), d_weights.astype(weights.dtype)
 
-    def probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        _, kept = self.forward(inputs, weights)
+    def _probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        _, kept = self._forward(inputs, weights)
         states = np.concatenate(kept)
         return (states.real**2 + states.imag**2).astype(weights.dtype)
 
-    def sample(self, inputs, weights, shots, seed) -> np.ndarray:
+    def _sample(self, inputs, weights, shots, seed) -> np.ndarray:
         self._pieces(1, weights.dtype)
         seed_simulator = int(seed.generate_state(1)[0] >> 1)
         if self.program.amplitudes:
@@ -236,7 +242,8 @@ class AerBackend(Backend):
         ready = transpile(circuit, simulator, optimization_level=0)
         drawn = np.random.SeedSequence(seed).generate_state(1)[0] >> 1
         options = {"seed_simulator": int(drawn)}
-        counts = _completed(simulator.run(ready, shots=shots, **options).result()).get_counts(0)
+        with costs.run(circuits=1, shots=shots, gates=ready.size(), passes=ready.size(), peak_bytes=16 << n_qubits):
+            counts = _completed(simulator.run(ready, shots=shots, **options).result()).get_counts(0)
         return {str(key): int(number) for key, number in counts.items()}
 
 

@@ -9,7 +9,8 @@ Arrays are NumPy, float32 or float64, and results have the dtype of `weights`.
 import importlib.util
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ from circuits.families import member, members
 from circuits.lowering import lower, split_measurements
 from circuits.observables import as_list
 from circuits.program import Program
+from qml import costs
 from qml.seeds import child
 
 FAMILY = "qml.backends"
@@ -62,41 +64,112 @@ class Compiled(ABC):
 
     Attributes:
         backend, program, observables, slots: what it was made of.
+        has_second: whether `second` gives derivatives of the gradient.
     """
+
+    has_second: ClassVar[bool] = False
 
     def __init__(self, backend: "Backend", program: Program, observables: Sequence[SparsePauliOp], slots: Slots):
         self.backend, self.program, self.observables, self.slots = backend, program, list(observables), slots
 
-    @abstractmethod
     def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(B, K) exact expectation values."""
+        if not costs.is_open():
+            return self._expectations(inputs, weights)
+        with self._entered(inputs, weights):
+            return self._expectations(inputs, weights)
 
-    @abstractmethod
     def sample(self, inputs: np.ndarray, weights: np.ndarray, shots: int, seed: np.random.SeedSequence):
         """(B, shots) basis states measured of the normalised state, as integers; qubit 0 is the least significant bit."""
+        with self._entered(inputs, weights, shots=shots):
+            return self._sample(inputs, weights, shots, seed)
 
     def probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(B, 2^n) exact probabilities of the basis states."""
-        raise Unsupported(f"backend {self.backend.name!r} has no exact probabilities: use backend 'native'")
+        with self._entered(inputs, weights):
+            return self._probabilities(inputs, weights)
 
     def forward(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Any]:
         """Expectation values, and whatever `vjp` can use of this run (None where there is nothing)."""
-        return self.expectations(inputs, weights), None
+        if not costs.is_open():
+            return self._forward(inputs, weights)
+        with self._entered(inputs, weights):
+            return self._forward(inputs, weights)
 
     def vjp(
         self, inputs: np.ndarray, weights: np.ndarray, cotangents: np.ndarray, kept: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Adjoint derivatives of sum_bk cotangents[b, k] <O_k>_b by `inputs` and by `weights`."""
-        raise Unsupported(
-            f"backend {self.backend.name!r} has no adjoint gradient: use diff_method='parameter-shift', "
-            "or backend 'native' or 'aer'"
-        )
+        if not costs.is_open():
+            return self._vjp(inputs, weights, cotangents, kept)
+        # Back through every gate go the state and lambda.
+        again = not self._holds_states(kept)
+        with self._entered(inputs, weights, prepared=int(again), sweeps=2 + again):
+            return self._vjp(inputs, weights, cotangents, kept)
 
     def second(
         self, inputs: np.ndarray, weights: np.ndarray, cotangents: np.ndarray, v_inputs: np.ndarray, v_weights: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Derivatives of sum v . vjp(inputs, weights, cotangents) by inputs, weights and cotangents; None: no such way."""
-        return None
+        if not self.has_second:
+            return None
+        # A state and its derivative forward, and back with lambda and its own.
+        with self._entered(inputs, weights, sweeps=6):
+            return self._second(inputs, weights, cotangents, v_inputs, v_weights)
+
+    @contextmanager
+    def _entered(self, inputs, weights, shots: int = 0, prepared: int = 1, sweeps: int = 1) -> Iterator[None]:
+        """The ledger's entry of a run on a batch.
+
+        Args:
+            prepared: states prepared from the start, a sample. sweeps: of a state through all gates, a sample.
+        """
+        if not costs.is_open():
+            yield
+            return
+        batch, dtype = len(inputs), weights.dtype
+        with costs.run(
+            circuits=prepared * batch,
+            shots=shots * batch,
+            gates=sweeps * batch * len(self.program.gates),
+            passes=sweeps * batch * self.passes(batch, dtype),
+            peak_bytes=self.n_bytes(batch, dtype, sweeps > 1),
+        ):
+            yield
+
+    def n_bytes(self, batch: int, dtype: np.dtype, gradient: bool = True) -> int:
+        """Memory of the states that a run on a batch holds at one time, or its adjoint gradient."""
+        return 4 * np.dtype(dtype).itemsize << self.program.n_qubits
+
+    def passes(self, batch: int, dtype: np.dtype) -> int:
+        """Sweeps over all amplitudes in which one state is taken through all gates."""
+        return len(self.program.gates)
+
+    def _holds_states(self, kept: Any) -> bool:
+        """Whether `kept` has the final states, so that a gradient need not prepare them again."""
+        return kept is not None
+
+    @abstractmethod
+    def _expectations(self, inputs, weights) -> np.ndarray:
+        """`expectations` itself, and likewise the others: what a backend defines; the names without _ count."""
+
+    @abstractmethod
+    def _sample(self, inputs, weights, shots, seed) -> np.ndarray: ...
+
+    def _probabilities(self, inputs, weights) -> np.ndarray:
+        raise Unsupported(f"backend {self.backend.name!r} has no exact probabilities: use backend 'native'")
+
+    def _forward(self, inputs, weights) -> tuple[np.ndarray, Any]:
+        return self._expectations(inputs, weights), None
+
+    def _vjp(self, inputs, weights, cotangents, kept) -> tuple[np.ndarray, np.ndarray]:
+        raise Unsupported(
+            f"backend {self.backend.name!r} has no adjoint gradient: use diff_method='parameter-shift', "
+            "or backend 'native' or 'aer'"
+        )
+
+    def _second(self, inputs, weights, cotangents, v_inputs, v_weights):
+        raise NotImplementedError("has_second says that there is one")
 
 
 class Backend(ABC):

@@ -14,6 +14,8 @@ from qml.native.second_order import SecondOrder
 class NativeCircuit(Compiled):
     """A program on the native engine."""
 
+    has_second = True
+
     @cached_property
     def _fast(self) -> FastEngine:
         return FastEngine(self.program, self.observables, self.slots.inputs, self.slots.weights)
@@ -41,29 +43,39 @@ class NativeCircuit(Compiled):
                 self._small.add(key)
         return self._fast
 
-    def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def _expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return self._fitting(inputs, weights).expectations(inputs, weights)
 
-    def forward(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Any]:
+    def _forward(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Any]:
         return self._fitting(inputs, weights).forward(inputs, weights)
 
-    def vjp(self, inputs, weights, cotangents, kept: Any = None):
+    def _vjp(self, inputs, weights, cotangents, kept: Any):
         return self._fitting(inputs, weights).vjp(inputs, weights, cotangents, kept)
 
-    def second(self, inputs, weights, cotangents, v_inputs, v_weights):
+    def _second(self, inputs, weights, cotangents, v_inputs, v_weights):
         self._check(self.second_order.n_bytes(len(inputs), weights.dtype))
         return self.second_order.second(inputs, weights, cotangents, v_inputs, v_weights)
 
     def tangents(self, inputs, weights, v_inputs, v_weights) -> tuple[np.ndarray, np.ndarray]:
         """(B, 2^n) final states, and their derivatives along the direction v, up to one sign for both of a sample."""
         self._check(6 * len(inputs) * 16 << self.program.n_qubits)
-        return self.second_order.tangents(inputs, weights, v_inputs, v_weights)
+        with self._entered(inputs, weights, sweeps=2):
+            return self.second_order.tangents(inputs, weights, v_inputs, v_weights)
+
+    def n_bytes(self, batch: int, dtype: np.dtype, gradient: bool = True) -> int:
+        return self._fast.n_bytes(batch, np.dtype(dtype), gradient)
+
+    def passes(self, batch: int, dtype: np.dtype) -> int:
+        return self._fast.passes(batch, np.dtype(dtype))
+
+    def _holds_states(self, kept: Any) -> bool:
+        return kept is not None and kept.states is not None
 
     def _distributions(self, inputs: np.ndarray, weights: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of samples with their (2^n, samples) probabilities, unnormalised where amplitudes are."""
         yield from self._fitting(inputs, weights).probabilities(inputs, weights)
 
-    def probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def _probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         size = len(inputs) << self.program.n_qubits
         check_memory(2 * size * weights.dtype.itemsize, f"the probabilities of {self.program.n_qubits} qubits")
         out = np.empty((len(inputs), 1 << self.program.n_qubits), weights.dtype)
@@ -71,7 +83,7 @@ class NativeCircuit(Compiled):
             out[samples] = columns.T
         return out
 
-    def sample(self, inputs, weights, shots, seed) -> np.ndarray:
+    def _sample(self, inputs, weights, shots, seed) -> np.ndarray:
         generators = random_generators(seed, len(inputs))
         drawn = np.empty((len(inputs), shots), np.int64)
         for samples, columns in self._distributions(inputs, weights):

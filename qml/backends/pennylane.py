@@ -37,7 +37,7 @@ class PennyLaneCircuit(Compiled):
 
         return qp.execute(tapes, self.backend.device_for(self.program.n_qubits), diff_method=None)
 
-    def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def _expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         import pennylane as qp
 
         from circuits.interop import pennylane_observable
@@ -47,7 +47,7 @@ class PennyLaneCircuit(Compiled):
         values = np.array(self._run(tapes), dtype=float).reshape(len(inputs), len(self.observables))
         return (values * norms[:, None] ** 2).astype(weights.dtype)
 
-    def probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def _probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         import pennylane as qp
 
         from circuits.interop import probability_wires
@@ -55,10 +55,10 @@ class PennyLaneCircuit(Compiled):
         tapes, _ = self._tapes(inputs, weights, [qp.probs(wires=probability_wires(self.program.n_qubits))])
         return np.array(self._run(tapes), dtype=float).reshape(len(inputs), -1).astype(weights.dtype)
 
-    def sample(self, inputs, weights, shots, seed) -> np.ndarray:
+    def _sample(self, inputs, weights, shots, seed) -> np.ndarray:
         """Drawn from the device's exact probabilities, since several devices ignore a seed (lightning#987)."""
         outcomes = []
-        for row, generator in zip(self.probabilities(inputs, weights), random_generators(seed, len(inputs))):
+        for row, generator in zip(self._probabilities(inputs, weights), random_generators(seed, len(inputs))):
             row = np.cumsum(row.astype(float))
             outcomes.append(np.searchsorted(row, generator.random(shots) * row[-1], side="right"))
         return np.stack(outcomes).astype(np.int64)

@@ -36,6 +36,14 @@ class GradientMethod(ABC):
         """Raise `Unsupported`, naming what would work, if it cannot work with this backend and these shots."""
 
     @abstractmethod
+    def circuits(self, evaluation: "Evaluation", batch: int, needs: tuple[bool, bool]) -> int:
+        """How many circuits `vjp` runs for a batch: rows of angles, each in every measurement basis; 0 where it runs none.
+
+        Args:
+            needs: whether derivatives by inputs, and by weights, are wanted.
+        """
+
+    @abstractmethod
     def vjp(
         self,
         evaluation: "Evaluation",
@@ -63,6 +71,12 @@ def from_rows(gradient: np.ndarray, inputs: np.ndarray, weights: np.ndarray) -> 
     """Derivatives by rows in the shapes of inputs and weights: summed over samples where those share weights."""
     d_inputs, d_weights = np.split(gradient, [inputs.shape[1]], axis=1)
     return d_inputs, d_weights.sum(axis=0) if weights.ndim == 1 else d_weights
+
+
+def wanted_slots(evaluation: "Evaluation", needs: tuple[bool, bool]) -> list[int]:
+    """The slots that derivatives are wanted by, inputs first."""
+    slots = evaluation.compiled.slots
+    return [slot for group, wanted in zip((slots.inputs, slots.weights), needs) if wanted for slot in group]
 
 
 def resolve(diff_method: "str | GradientMethod", compiled: "Compiled", shots: int | None) -> GradientMethod:

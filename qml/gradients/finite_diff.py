@@ -4,7 +4,7 @@ import numpy as np
 
 from circuits.errors import LabError
 from qml.evaluation import CHUNK_ROWS
-from qml.gradients.base import GradientMethod, as_rows, from_rows
+from qml.gradients.base import GradientMethod, as_rows, from_rows, wanted_slots
 from qml.seeds import child
 
 EXACT_STEP = {np.dtype(np.float64): 1e-4, np.dtype(np.float32): 1e-2}
@@ -26,6 +26,9 @@ class FiniteDiff(GradientMethod):
         if step is not None and not step > 0:
             raise LabError(f"the step of finite differences must be positive, got {step!r}")
         self.step = step
+
+    def circuits(self, evaluation, batch, needs):
+        return 2 * batch * evaluation.n_bases * len(wanted_slots(evaluation, needs))
 
     def vjp(self, evaluation, inputs, weights, cotangents, seed, kept, needs):
         batch, n_inputs = inputs.shape

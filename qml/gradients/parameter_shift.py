@@ -3,9 +3,9 @@
 import numpy as np
 
 from qml.evaluation import CHUNK_ROWS
-from qml.gradients.base import GradientMethod
+from qml.gradients.base import GradientMethod, wanted_slots
 from qml.seeds import child
-from qml.shifts import shifted
+from qml.shifts import rules, shifted
 
 
 class ParameterShift(GradientMethod):
@@ -16,6 +16,10 @@ class ParameterShift(GradientMethod):
     """
 
     name = "parameter-shift"
+
+    def circuits(self, evaluation, batch, needs):
+        terms = rules(evaluation.compiled.program)
+        return batch * evaluation.n_bases * sum(len(terms[slot]) for slot in wanted_slots(evaluation, needs))
 
     def vjp(self, evaluation, inputs, weights, cotangents, seed, kept, needs):
         compiled, batch = evaluation.compiled, len(inputs)

@@ -32,6 +32,9 @@ class SPSA(GradientMethod):
             raise LabError(f"SPSA needs n_directions >= 1 and step > 0, got {n_directions!r} and {step!r}")
         self.n_directions, self.step = n_directions, step
 
+    def circuits(self, evaluation, batch, needs):
+        return 2 * batch * evaluation.n_bases * self.n_directions
+
     def vjp(self, evaluation, inputs, weights, cotangents, seed, kept, needs):
         batch, n_inputs = inputs.shape
         step = self.step or (EXACT_STEP[weights.dtype] if evaluation.shots is None else SAMPLED_STEP)

@@ -115,13 +115,17 @@ class FastEngine:
         alone = n > MOST_QUBITS_TOGETHER or (n >= FEWEST_QUBITS_ALONE and not is_filled)
         return lanes, bits if alone and n > 2 * bits else 0
 
-    def n_bytes(self, batch: int, dtype: np.dtype) -> int:
-        """Memory of a gradient besides its inputs and outputs: states of every thread, and those kept."""
+    def n_bytes(self, batch: int, dtype: np.dtype, gradient: bool = True) -> int:
+        """Memory of a run besides its inputs and outputs: states of every thread; with a gradient lambda, and those kept."""
         lanes, lane_bits = self._layout(batch, dtype)
         state = 2 * np.dtype(dtype).itemsize * (1 if lane_bits else lanes) << self.program.n_qubits
         n_states = batch if lane_bits else -(-batch // lanes)
         at_once = 1 if self.program.n_qubits >= FEWEST_QUBITS_SHARED else min(n_threads(), n_states)
-        return 2 * state * at_once + min(KEPT_BYTES, n_states * state)
+        return 2 * state * at_once + min(KEPT_BYTES, n_states * state) if gradient else state * at_once
+
+    def passes(self, batch: int, dtype: np.dtype) -> int:
+        """Sweeps over a state's memory in which it goes through all gates: one for each tile of the plan."""
+        return max(1, len(self.division(batch, False, dtype).plan.tables.tiles))
 
     def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(B, K) expectation values; weights (n,) or (B, n)."""

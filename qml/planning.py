@@ -1,0 +1,122 @@
+"""What a training step will cost, told before it is run."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from circuits.errors import LabError
+from qml.evaluation import CHUNK_ROWS
+from qml.layer import QuantumLayer
+
+PROBE = 0.05  # seconds that a trial should take to be believed
+TRIALS = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cost of training steps, before the first.
+
+    Attributes:
+        circuits, shots: of values and derivatives, exact.
+        peak_bytes: of states at one time.
+        seconds: from short trials on this machine, to within a factor of two on an idle one.
+    """
+
+    circuits: int
+    shots: int
+    peak_bytes: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.circuits:,} circuits, {self.shots:,} shots, {self.peak_bytes / 2**20:,.3g} MiB of states, "
+            f"{duration(self.seconds)}"
+        )
+
+
+def duration(seconds: float) -> str:
+    """The time in the unit a reader would choose."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1), ("ms", 1e-3)):
+        if seconds >= 2 * size or unit == "ms":
+            return f"{seconds / size:.3g} {unit}"
+    raise AssertionError
+
+
+def plan(layer: QuantumLayer, batch_size: int = 1, n_steps: int = 1, input_gradients: bool = True) -> Plan:
+    """What `n_steps` steps, each a value and a gradient of a batch, will cost; only short trials are run.
+
+    Args:
+        input_gradients: whether derivatives by inputs are needed too, as they are behind another layer that learns.
+
+    Raises:
+        LabError: a number that is not a whole one of at least one.
+        TooLarge: the states do not fit the memory.
+
+    Cost: a twentieth of a second of runs with few samples, or one circuit where that takes longer.
+    """
+    for name, value in (("batch_size", batch_size), ("n_steps", n_steps)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise LabError(f"{name} must be a whole number of at least 1, got {value!r}")
+    evaluation = layer._evaluation
+    needs = input_gradients and layer.n_inputs > 0, bool(layer._binding.slots.weights)
+    of_values = batch_size * evaluation.n_bases
+    of_gradient = evaluation.method.circuits(evaluation, batch_size, needs)
+    circuits = n_steps * (of_values + of_gradient)
+    rows = of_gradient // evaluation.n_bases
+    at_once = max(batch_size, min(rows, CHUNK_ROWS // batch_size * batch_size))
+    n_bytes = evaluation.compiled.n_bytes(at_once, _dtype(layer), gradient=rows == 0)
+    seconds = n_steps * _seconds(layer, batch_size, rows, at_once)
+    return Plan(circuits, circuits * (layer.shots or 0), n_bytes, seconds)
+
+
+def _dtype(layer: QuantumLayer) -> np.dtype:
+    return np.dtype(str(layer._flat_weights().dtype).removeprefix("torch."))
+
+
+def _seconds(layer: QuantumLayer, batch_size: int, rows: int, at_once: int) -> float:
+    """Of one step."""
+    if rows == 0:  # the gradient is no circuit, so the trial is a step of its own kind
+        return _tried(lambda count: _step(layer, count), batch_size)
+    forward = _tried(lambda count: _values(layer, count), batch_size)
+    chunks = max(1, round(rows / at_once))
+    return forward + chunks * _tried(lambda count: _values(layer, count), min(rows, at_once))
+
+
+def _tried(run: Callable[[int], None], wanted: int) -> float:
+    """Seconds of `run(wanted)`, from the largest power of two of samples that a short trial allows."""
+    run(1)  # plans and compiled kernels are not part of a step
+    count = 1
+    while True:
+        spent = min(_seconds_of(run, count) for _ in range(TRIALS))
+        if count == wanted or spent > PROBE:
+            return spent * wanted / count
+        count = min(wanted, 4 * count)
+        run(count)
+
+
+def _seconds_of(run: Callable[[int], None], count: int) -> float:
+    started = time.perf_counter()
+    run(count)
+    return time.perf_counter() - started
+
+
+def _numbers(layer: QuantumLayer, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = np.random.default_rng(0)
+    weights = layer._flat_weights().detach()
+    inputs = torch.as_tensor(generator.uniform(-np.pi, np.pi, (count, layer.n_inputs)))
+    return inputs.to(weights), weights
+
+
+def _values(layer: QuantumLayer, count: int) -> None:
+    with torch.no_grad():
+        angles = [part.numpy(force=True) for part in layer._angles(*_numbers(layer, count))]
+    layer._evaluation.values(angles[0], angles[1], np.random.SeedSequence(0))
+
+
+def _step(layer: QuantumLayer, count: int) -> None:
+    inputs, weights = (part.requires_grad_() for part in _numbers(layer, count))
+    values = layer.evaluate(inputs if layer.n_inputs else None, weights)
+    torch.autograd.grad(values.sum(), [weights, inputs] if layer.n_inputs else [weights], allow_unused=True)

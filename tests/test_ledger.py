@@ -1,0 +1,224 @@
+"""The ledger counts what runs, as an independent count does, and a plan tells it beforehand."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter, ParameterVector
+
+import qml
+from circuits import ansatze, encodings
+from circuits.errors import LabError
+from qml.backends.native import NativeCircuit
+from qml.gradients import base as gradients
+
+BATCH = 3
+
+
+def layer(circuit: QuantumCircuit, **options) -> qml.QuantumLayer:
+    return qml.QuantumLayer(circuit, "Z" * circuit.num_qubits, seed=0, **options)
+
+
+def entered(model, batch: int = BATCH, **options) -> qml.costs.Ledger:
+    """The ledger of one step without derivatives by inputs."""
+    inputs = [torch.full((batch, model.n_inputs), 0.3)] if model.n_inputs else []
+    with qml.ledger(**options) as cost:
+        model(*inputs).sum().backward()
+    return cost
+
+
+def rotations(*gates: str) -> QuantumCircuit:
+    w, circuit = ParameterVector("w", len(gates)), QuantumCircuit(2)
+    for index, gate in enumerate(gates):
+        getattr(circuit, gate)(w[index], *((0, 1) if gate.startswith("c") else (0,)))
+    return circuit
+
+
+def shared(k: int) -> QuantumCircuit:
+    t, circuit = Parameter("t"), QuantumCircuit(2)
+    for index in range(k):
+        circuit.rx(t, index % 2)
+    return circuit
+
+
+@pytest.mark.parametrize(
+    ("circuit", "method", "expected"),
+    [
+        (rotations("rx", "ry", "rz"), "parameter-shift", 6),
+        (rotations("crx"), "parameter-shift", 4),
+        (shared(5), "parameter-shift", 10),
+        (rotations("rx", "crx"), "finite-diff", 4),
+        (ansatze.hardware_efficient(3, 4), "spsa", 2),
+        (ansatze.hardware_efficient(3, 4), "adjoint", 0),
+    ],
+)
+def test_a_gradient_takes_as_many_circuits_as_its_rule_says(circuit, method, expected):
+    cost = entered(layer(circuit, diff_method=method))
+    assert cost.gradients.circuits == expected and cost.values.circuits == 1
+
+
+def runs() -> list[dict]:
+    exact = [{"diff_method": name} for name in gradients.names()]
+    sampled = [{"diff_method": name, "shots": 7} for name in gradients.names()]
+    elsewhere = [{"backend": "aer"}, {"backend": "aer", "diff_method": "parameter-shift", "shots": 7}]
+    return [*exact, *sampled, *elsewhere]
+
+
+@pytest.mark.parametrize("options", runs(), ids=lambda o: "-".join(map(str, o.values())))
+@pytest.mark.parametrize("observables", [["ZZI"], ["ZZI", "XIX"]], ids=["one basis", "two bases"])
+def test_a_plan_tells_circuits_and_shots_exactly(options, observables):
+    circuit = encodings.angle(3).compose(ansatze.hardware_efficient(3, 2))
+    try:
+        model = qml.QuantumLayer(circuit, observables, seed=0, **options)
+    except LabError as error:
+        pytest.skip(str(error))
+    inputs = torch.full((BATCH, 3), 0.3, requires_grad=True)
+    with qml.ledger() as cost:
+        for _ in range(2):
+            model(inputs).sum().backward()
+    planned = qml.plan(model, BATCH, n_steps=2)
+    assert (planned.circuits, planned.shots) == (cost.total.circuits, cost.total.shots)
+    assert planned.shots == planned.circuits * options.get("shots", 0)
+    assert qml.plan(model, BATCH, input_gradients=False).circuits <= planned.circuits / 2
+
+
+@pytest.mark.parametrize("shots", [None, 5])
+@pytest.mark.parametrize("method", gradients.names())
+def test_the_ledger_equals_a_count_at_the_engine(monkeypatch, method, shots):
+    circuit = encodings.angle(2).compose(ansatze.hardware_efficient(2, 2))
+    try:
+        model = qml.QuantumLayer(circuit, ["ZI", "XX"], seed=0, diff_method=method, shots=shots)
+    except LabError as error:
+        pytest.skip(str(error))
+    seen = {"circuits": 0, "shots": 0, "gates": 0}
+
+    def count(name: str, sweeps: int):
+        original = getattr(NativeCircuit, name)
+
+        def wrapped(self, inputs, weights, *rest):
+            again = int(name == "_vjp" and (rest[1] is None or rest[1].states is None))
+            seen["circuits"] += len(inputs) * (again if name == "_vjp" else 1)
+            seen["gates"] += len(inputs) * len(self.program.gates) * (sweeps + again)
+            seen["shots"] += len(inputs) * rest[0] if name == "_sample" else 0
+            return original(self, inputs, weights, *rest)
+
+        monkeypatch.setattr(NativeCircuit, name, wrapped)
+
+    for name, sweeps in (("_expectations", 1), ("_forward", 1), ("_sample", 1), ("_vjp", 2)):
+        count(name, sweeps)
+    if method == "backprop":
+        pytest.skip("its state vector is torch's, and it has no run at the engine")
+    cost = entered(model).total
+    assert seen == {"circuits": cost.circuits, "shots": cost.shots, "gates": cost.gates}
+
+
+def test_adjoint_applies_three_gates_for_each_of_the_circuit():
+    model = layer(ansatze.hardware_efficient(4, 3))
+    cost, gates = entered(model), len(model._program.gates)
+    assert (cost.values.gates, cost.gradients.gates) == (gates, 2 * gates)
+    assert cost.gradients.passes == 2 * cost.values.passes
+
+
+def test_values_alone_hold_one_state_and_no_gradient():
+    model = layer(ansatze.hardware_efficient(4, 1), dtype=torch.float64)
+    with qml.ledger() as cost, torch.no_grad():
+        model()
+    assert cost.gradients == qml.costs.Counts() and cost.values.circuits == 1
+    step = entered(model)
+    assert step.gradients.peak_bytes > cost.values.peak_bytes >= 16 << 4
+
+
+def test_second_derivatives_are_entered_as_gradients():
+    model = layer(ansatze.hardware_efficient(2, 1), dtype=torch.float64)
+    with qml.ledger() as cost:
+        torch.autograd.functional.hessian(lambda w: model.evaluate(None, w).sum(), model.w.detach())
+    assert cost.gradients.gates > 6 * len(model._program.gates) and cost.values.circuits == 1
+
+
+def test_classical_operations_are_counted_by_their_formulas():
+    model = torch.nn.Linear(5, 7, bias=False)
+    inputs = torch.ones(11, 5, requires_grad=True)
+    with qml.ledger() as cost:
+        model(inputs).sum().backward()
+    assert cost.flops == 3 * 2 * 11 * 5 * 7  # forward, and two products back
+    assert cost.bytes >= 4 * (11 * 5 + 5 * 7 + 11 * 7)
+    with qml.ledger(classical=False) as cost:
+        model(inputs)
+    assert cost.flops == cost.bytes == 0
+
+
+def test_ledgers_nest_and_close_when_something_raises():
+    model = layer(ansatze.hardware_efficient(2, 1))
+    with qml.ledger() as outer:
+        with pytest.raises(RuntimeError), qml.ledger() as inner:
+            entered(model)
+            raise RuntimeError
+        model()
+    assert not qml.costs.is_open()
+    assert outer.total.circuits == inner.total.circuits + 1 == 2
+    assert entered(model).total.circuits == 1
+
+
+def test_an_empty_batch_costs_nothing():
+    model = qml.QuantumLayer(encodings.angle(2), seed=0)
+    with qml.ledger() as cost:
+        model(torch.zeros(0, 2))
+    assert cost.total == qml.costs.Counts()
+
+
+def test_other_runs_are_counted_too():
+    model = layer(ansatze.hardware_efficient(2, 1), dtype=torch.float64)
+    with qml.ledger() as cost:
+        qml.metric_tensor(model)
+    assert cost.values.circuits == len(model.weight_parameters)
+
+
+GROWTH = """
+import torch, qml
+from circuits import ansatze
+def step(n_qubits):
+    model = qml.QuantumLayer(ansatze.hardware_efficient(n_qubits, 1), "Z" * n_qubits, [], seed=0, dtype=torch.float64)
+    model().sum().backward()
+    return model
+def kilobytes(what):
+    (line,) = (line for line in open("/proc/self/status") if line.startswith(what))
+    return int(line.split()[1])
+step(19)
+open("/proc/self/clear_refs", "w").write("5")  # the peak begins again
+before = kilobytes("VmRSS")
+model = step(23)
+print(kilobytes("VmHWM") - before, qml.plan(model).peak_bytes)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read as Linux gives it")
+def test_planned_memory_is_what_a_process_grows_by():
+    done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True)
+    growth, planned = map(int, done.stdout.split())
+    assert planned / (1024 * growth) == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"n_steps": 1.5}, {"batch_size": True}])
+def test_a_plan_of_no_steps_is_refused(wrong):
+    with pytest.raises(LabError, match="whole number"):
+        qml.plan(layer(ansatze.hardware_efficient(2, 1)), **wrong)
+
+
+def test_the_plan_command_tells_steps_and_run(capsys):
+    from qml.cli import application
+
+    def plan(*options: str) -> str:
+        application()(["plan", "--qubits", "2", "--layers", "1", *options], standalone_mode=False)
+        return capsys.readouterr().out
+
+    options = ("--epochs", "2", "--samples", "10", "--batch-size", "4")
+    found = json.loads(plan(*options, "--diff-method", "parameter-shift", "--shots", "10", "--json"))
+    assert found["steps"] == 6
+    assert found["step"]["circuits"] == 4 * (1 + 2 * (2 + 4))  # a sample: values, and two for each input and weight
+    assert found["run"]["circuits"] == 2 * 10 * 13 and found["run"]["shots"] == 10 * found["run"]["circuits"]
+    assert "gradients by adjoint" in plan(*options)
+    with pytest.raises(LabError, match="--samples"):
+        plan("--samples", "0")
