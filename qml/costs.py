@@ -132,10 +132,14 @@ def for_gradients() -> Iterator[None]:
 
 
 @contextmanager
-def run(circuits: int = 0, shots: int = 0, gates: int = 0, passes: int = 0, peak_bytes: int = 0) -> Iterator[None]:
-    """Enter what runs inside, with the seconds it takes, in every open ledger; nothing if it raises."""
+def run(circuits: int = 0, shots: int = 0, gates: int = 0, passes: int = 0, peak_bytes: int = 0) -> Iterator[Counts]:
+    """Enter what runs inside, with the seconds it takes, in every open ledger; nothing if it raises.
+
+    It gives the counts, which may be corrected inside.
+    """
+    spent = Counts(circuits, shots, gates, passes, peak_bytes)
     started = time.perf_counter()
-    yield
-    spent = Counts(circuits, shots, gates, passes, peak_bytes, time.perf_counter() - started)
+    yield spent
+    spent.seconds = time.perf_counter() - started
     for opened in _OPEN:
         getattr(opened, _PURPOSE.get()).add(spent)

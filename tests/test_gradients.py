@@ -7,7 +7,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 
 from circuits import ansatze, encodings
-from circuits.errors import Unsupported
+from circuits.errors import LabError, Unsupported
 from circuits.families import members
 from circuits.lowering import lower
 from circuits.observables import as_list, tfim
@@ -15,20 +15,26 @@ from qml import QuantumLayer
 from qml.backends.base import Slots, resolve
 from qml.evaluation import Evaluation
 from qml.gradients import base as gradients
+from qml.gradients.random_directions import RandomDirections
 from qml.gradients.spsa import SPSA
 from qml.shifts import rule, rules
 
 BACKENDS = [name for name in members("qml.backends") if resolve(name).exact]
 METHODS = gradients.names()
 PAIRS = [(b, m) for b in BACKENDS for m in METHODS if m != "adjoint" or resolve(b).adjoint]
-EXACT_PAIRS = [(b, m) for b, m in PAIRS if m in ("adjoint", "parameter-shift")]
-TOLERANCE = {"adjoint": 1e-9, "parameter-shift": 1e-9, "finite-diff": 1e-6}
+EXACT_PAIRS = [(b, m) for b, m in PAIRS if m in ("adjoint", "parameter-shift", "backprop", "hadamard")]
+TOLERANCE = {"adjoint": 1e-9, "parameter-shift": 1e-9, "finite-diff": 1e-6, "backprop": 1e-9, "hadamard": 1e-9}
+TOLERANCE["random-directions"] = 1e-9  # along all of them
 
 
 def evaluation(case, backend, method, split=True, shots=None):
     """The case compiled with its first half of angle slots as inputs, so that both kinds are differentiated."""
     program = lower(case.circuit)
     n_slots = len(program.slots)
+    if method == "random-directions":
+        method = RandomDirections(max(1, n_slots))
+    if program.amplitudes and getattr(method, "name", method) in ANGLES_ALONE:
+        pytest.skip("the method refuses amplitudes of initial states, as another test shows")
     first = set(program.amplitudes) or (set(range(n_slots // 2)) if split else set())
     slots = Slots(tuple(sorted(first)), tuple(s for s in range(n_slots) if s not in first))
     compiled = resolve(backend).compile(program, as_list(case.observables, program.n_qubits), slots)
@@ -52,6 +58,7 @@ def oracle_gradient(oracle, evaluation, inputs, weights, cotangents):
     return values, *compiled.slots.split(slopes, shared=weights.ndim == 1)
 
 
+ANGLES_ALONE = ("hadamard", "random-directions")
 SEED = np.random.SeedSequence(3)
 
 
@@ -136,14 +143,15 @@ def test_values_from_shots_are_unbiased_and_their_errors_right(backend, name, ca
     assert (np.abs(observed - errors.mean(axis=0)) <= 5 * observed / np.sqrt(2 * (repeats - 1)) + 1e-12).all()
 
 
+@pytest.mark.parametrize("method", ["parameter-shift", "hadamard", "random-directions"])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_parameter_shift_from_shots_is_unbiased(backend, catalogue, rng):
+def test_gradients_from_shots_are_unbiased(backend, method, catalogue, rng):
     case, repeats = catalogue["controlled"], 40
     exact = evaluation(case, "native", "adjoint", split=False)
     inputs, weights = angles(exact, 1, rng)
     cotangents = np.ones((1, exact.n_outputs))
     wanted = exact.vjp(inputs, weights, cotangents, SEED)[1]
-    run = evaluation(case, backend, "parameter-shift", split=False, shots=50)
+    run = evaluation(case, backend, method, split=False, shots=50)
     rows = [np.repeat(a.reshape(1, -1), repeats, axis=0) for a in (inputs, weights, cotangents)]
     found = run.vjp(*rows, SEED)[1]
     error = found.std(axis=0, ddof=1) / np.sqrt(repeats)
@@ -190,6 +198,37 @@ def test_second_derivatives_of_inexact_methods_raise(method, catalogue):
     (gradient,) = torch.autograd.grad(layer().sum(), layer.w, create_graph=True)
     with pytest.raises(Unsupported, match="second derivative"):
         gradient.sum().backward()
+
+
+@pytest.mark.parametrize("n_directions", [1, 3, 7])
+def test_random_directions_are_unbiased_with_the_variance_that_theory_gives(n_directions):
+    seed, repeats = 17, 4000
+    circuit = ansatze.hardware_efficient(2, 2)
+    compiled = resolve("native").compile(lower(circuit), as_list(["ZX", "YY"], 2))
+    exact = Evaluation(compiled, gradients.resolve("adjoint", compiled, None))
+    inputs, weights = np.zeros((1, 0)), np.random.default_rng(seed).uniform(-2, 2, circuit.num_parameters)
+    cotangents = np.array([[1.0, -0.4]])
+    wanted = exact.vjp(inputs, weights, cotangents, SEED)[1]
+    rows = [np.repeat(a.reshape(1, -1), repeats, axis=0) for a in (inputs, weights, cotangents)]
+    run = Evaluation(compiled, RandomDirections(n_directions))
+    found = run.vjp(*rows, np.random.SeedSequence(seed))[1]
+    error = found.std(axis=0, ddof=1) / np.sqrt(repeats)
+    assert (np.abs(found.mean(axis=0) - wanted) <= 5 * error + 1e-12).all(), f"seed {seed}"
+    squares = ((found - wanted) ** 2).sum(axis=1)
+    law = (len(wanted) / n_directions - 1) * (wanted @ wanted)
+    assert abs(squares.mean() - law) <= 5 * squares.std(ddof=1) / np.sqrt(repeats), f"seed {seed}"
+
+
+@pytest.mark.parametrize("method", ANGLES_ALONE)
+def test_methods_of_angles_refuse_amplitudes_and_name_what_would_do(method, catalogue):
+    with pytest.raises(Unsupported, match="parameter-shift"):
+        QuantumLayer(catalogue["amplitude"].circuit, diff_method=method)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True])
+def test_a_number_of_directions_that_cannot_be_is_refused(wrong):
+    with pytest.raises(LabError, match="n_directions"):
+        RandomDirections(wrong)
 
 
 def test_third_derivatives_raise(catalogue):

@@ -1,0 +1,106 @@
+"""Hadamard test: every derivative from one value of a circuit with one more qubit, the ancilla, at unshifted angles."""
+
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from qiskit.quantum_info import SparsePauliOp
+
+from circuits.errors import Unsupported
+from circuits.program import Gate, Program, Rotation, Unitary
+from qml.backends.base import Compiled
+from qml.evaluation import Evaluation
+from qml.gradients.base import GradientMethod, wanted_slots
+from qml.seeds import child
+
+_H = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
+_LETTERS = {"X": np.array([[0, 1], [1, 0]]), "Y": np.array([[0, -1j], [1j, 0]]), "Z": np.diag([1, -1])}
+MOST_KEPT = 512  # compiled circuits; with more slots they are compiled again for each gradient
+
+
+class HadamardTest(GradientMethod):
+    """The derivative of <O> by exp(-i t P / 2) is <Y (x) O> where an ancilla in |+> controls P right after the gate.
+
+    A controlled rotation has the generator Q P with Q the projector on its control state. Q P is half the difference of two
+    unitaries, 1 - Q + Q P and 1 - Q - Q P, and takes two circuits; a controlled phase, Q = (1 - (1 - 2 Q)) / 2, takes one.
+
+    Cost: per sample one circuit for each Pauli rotation or controlled phase, two for each controlled rotation, each with one
+        more qubit and one more gate. Twice the shots of half as many circuits: the noise for a number of shots in all is
+        that of parameter-shift where expectation values are small.
+    Source: Guerreschi and Smelyanskiy, arXiv:1701.01450; Schuld et al., Phys. Rev. A 99, 032331 (2019), section III.D.
+    """
+
+    name = "hadamard"
+
+    def __init__(self):
+        self._tests: WeakKeyDictionary[Compiled, dict] = WeakKeyDictionary()
+
+    def check(self, evaluation):
+        if evaluation.compiled.program.amplitudes:
+            raise Unsupported(
+                "diff_method 'hadamard' has no test for the amplitudes of an initial state: "
+                "use diff_method='parameter-shift' or 'adjoint'"
+            )
+
+    def circuits(self, evaluation, batch, needs):
+        turned = evaluation.compiled.program.rotation_of_slot()
+        return batch * evaluation.n_bases * sum(len(_signs(turned[slot])) for slot in wanted_slots(evaluation, needs))
+
+    def vjp(self, evaluation, inputs, weights, cotangents, seed, kept, needs):
+        slots, gradients = evaluation.compiled.slots, []
+        for own, (places, width, wanted) in enumerate(
+            ((slots.inputs, inputs.shape[1], needs[0]), (slots.weights, weights.shape[-1], needs[1]))
+        ):
+            gradient = np.zeros((len(inputs), width), weights.dtype)
+            for column, slot in enumerate(places if wanted else ()):
+                for part, (factor, test) in enumerate(self._of_slot(evaluation, slot)):
+                    values = test.values(inputs, weights, child(seed, own, slot, part))
+                    gradient[:, column] += factor * np.einsum("bk,bk->b", values, cotangents)
+            gradients.append(gradient)
+        d_inputs, d_weights = gradients
+        return d_inputs, d_weights.sum(axis=0) if weights.ndim == 1 else d_weights
+
+    def _of_slot(self, evaluation: Evaluation, slot: int) -> list[tuple[float, Evaluation]]:
+        """The factors and the tests whose values make the derivative by a slot."""
+        kept = self._tests.setdefault(evaluation.compiled, {})
+        if slot in kept:
+            return kept[slot]
+        compiled = evaluation.compiled
+        rotation = compiled.program.rotation_of_slot()[slot]
+        observables = [SparsePauliOp("Y").tensor(operator) for operator in compiled.observables]
+        tests = []
+        for sign in _signs(rotation):
+            program = _test(compiled.program, rotation, sign)
+            ready = compiled.backend.compile(program, observables, compiled.slots)
+            factor = sign / 2 if rotation.controls else 1.0
+            tests.append((factor, Evaluation(ready, self, evaluation.shots)))
+        if len(compiled.program.slots) <= MOST_KEPT:
+            kept[slot] = tests
+        return tests
+
+
+def _signs(rotation: Rotation) -> tuple[int, ...]:
+    """Of the unitaries 1 - Q + sign Q P that are tested; with P = 1 the first would be the identity."""
+    if not rotation.controls:
+        return (1,)
+    return (1, -1) if rotation.pauli else (-1,)
+
+
+def _test(program: Program, rotation: Rotation, sign: int) -> Program:
+    """The program with an ancilla on top that controls the unitary after the gate."""
+    ancilla = program.n_qubits
+    controls, state = (ancilla, *rotation.controls), 2 * rotation.control_state + 1
+    matrix, qubits = np.array([[sign]], complex), rotation.qubits
+    for letter in rotation.pauli:
+        matrix = np.kron(_LETTERS[letter], matrix)
+    if not rotation.pauli:  # a phase where the controls read their state: the last control carries it
+        *controls, last = controls
+        reads, state, qubits = state >> len(controls), state & ((1 << len(controls)) - 1), (last,)
+        matrix = np.diag([1, sign] if reads else [sign, 1]).astype(complex)
+    inserted = Unitary("generator", matrix, qubits, tuple(controls), state)
+    gates: list[Gate] = [Unitary("h", _H.astype(complex), (ancilla,))]
+    for gate in program.gates:
+        gates += [gate, inserted] if gate is rotation else [gate]
+    return Program(program.n_qubits + 1, tuple(gates), program.slots, (), program.parameters)
+
+
+METHOD = HadamardTest
