@@ -11,6 +11,7 @@ _HOME = {
     "ledger": "qml.costs",
     "plan": "qml.planning",
     "HybridClassifier": "qml.models",
+    "NaturalGradient": "qml.natural_gradient",
     "PlateauWatch": "qml.plateau",
     "submit": "qml.jobs",
     "retrieve_job": "qml.jobs",

@@ -1,10 +1,14 @@
 """The Fubini-Study metric tensor: how far states move apart when weights change."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 
 from circuits.errors import LabError
-from qml.backends.base import resolve
+from circuits.program import Program
+from qml.backends.base import Slots, resolve
+from qml.backends.native import NativeCircuit
 from qml.layer import QuantumLayer
 
 CHUNK_BYTES = 1 << 28  # of states and derivatives held at once
@@ -37,8 +41,18 @@ def metric_tensor(layer: QuantumLayer, inputs: torch.Tensor | None = None) -> to
     return _metric(layer, inputs, weights)
 
 
+@lru_cache(maxsize=16)
+def _compiled(program: Program, slots: Slots) -> NativeCircuit:
+    return resolve("native").compile(program, [], slots)
+
+
+def simulator(layer: QuantumLayer) -> NativeCircuit:
+    """The layer's circuit on the native engine, planned once."""
+    return _compiled(layer._program, layer._binding.slots)
+
+
 def _metric(layer: QuantumLayer, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    compiled = resolve("native").compile(layer._program, [], layer._binding.slots)
+    compiled = simulator(layer)
     of_inputs, of_weights = layer._angles(inputs, weights)
     jacobians = torch.func.jacrev(lambda w: layer._angles(inputs, w))(weights)
     by_sample = jacobians[0].movedim(-1, 1).cpu().numpy()  # (B, P, input slots)

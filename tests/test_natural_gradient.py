@@ -1,0 +1,126 @@
+"""The natural gradient's steps are those of the metric tensor, and get further than plain ones."""
+
+import numpy as np
+import pytest
+import torch
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+
+from circuits import ansatze, encodings
+from circuits.errors import LabError
+from qml import NaturalGradient, QuantumLayer, metric_tensor
+from qml.natural_gradient import spsa_metric
+
+OPTIONS = {"dtype": torch.float64, "seed": 3}
+
+
+def rotations(n_qubits: int) -> QuantumCircuit:
+    w, circuit = ParameterVector("w", n_qubits), QuantumCircuit(n_qubits)
+    for qubit in range(n_qubits):
+        circuit.ry(w[qubit], qubit)
+    return circuit
+
+
+def stepped(layer, inputs=None, **options) -> tuple[torch.Tensor, torch.Tensor]:
+    """The gradient, and how far the weights moved."""
+    optimiser = NaturalGradient(layer, **options)
+    before = layer.w.detach().clone()
+    layer(*([] if inputs is None else [inputs])).sum().backward()
+    optimiser.step()
+    return layer.w.grad, layer.w.detach() - before
+
+
+def test_a_product_of_rotations_has_a_quarter_of_the_identity():
+    layer = QuantumLayer(rotations(3), **OPTIONS)
+    gradient, moved = stepped(layer, lr=0.1, damping=0.0)
+    assert torch.allclose(moved, -0.1 * 4 * gradient, atol=1e-10)
+
+
+@pytest.mark.parametrize("inputs", [None, torch.tensor([[0.3, -1.0, 0.8], [2.0, 0.1, -0.4]], dtype=torch.float64)])
+@pytest.mark.parametrize("blocks", [None, [6, 3, 3]])
+def test_a_step_solves_the_metric(inputs, blocks):
+    circuit = ansatze.hardware_efficient(3, 2)
+    circuit = circuit if inputs is None else encodings.angle(3).compose(circuit)
+    layer = QuantumLayer(circuit, **OPTIONS)
+    metric = metric_tensor(layer, inputs)
+    metric = (metric if inputs is None else metric.mean(dim=0)).numpy()
+    if blocks:
+        owner = np.repeat(range(len(blocks)), blocks)
+        metric = np.where(owner[:, None] == owner, metric, 0.0)
+    approximation = "block-diagonal" if blocks else "full"
+    gradient, moved = stepped(layer, inputs, lr=0.05, damping=0.01, approximation=approximation, blocks=blocks)
+    wanted = -0.05 * np.linalg.inv(metric + 0.01 * np.eye(12)) @ gradient.numpy()
+    assert np.allclose(moved.numpy(), wanted, atol=1e-10)
+
+
+@pytest.mark.parametrize("with_inputs", [False, True])
+def test_the_estimate_from_four_overlaps_is_unbiased(with_inputs):
+    seed, repeats = 5, 3000
+    circuit = ansatze.hardware_efficient(2, 1)
+    circuit = encodings.angle(2).compose(circuit) if with_inputs else circuit
+    layer = QuantumLayer(circuit, **OPTIONS)
+    inputs = torch.tensor([[0.4, -1.1], [1.9, 0.2]], dtype=torch.float64) if with_inputs else None
+    wanted = metric_tensor(layer, inputs)
+    wanted = (wanted.mean(dim=0) if with_inputs else wanted).numpy()
+    found = np.array([spsa_metric(layer, inputs, np.random.SeedSequence([seed, k])).numpy() for k in range(repeats)])
+    error = found.std(axis=0, ddof=1) / repeats**0.5
+    assert (np.abs(found.mean(axis=0) - wanted) <= 5 * error + 1e-4).all(), f"seed {seed}"
+
+
+def test_other_parameters_take_plain_steps():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), QuantumLayer(encodings.angle(2).compose(rotations(2)), seed=0))
+    optimiser = NaturalGradient(model, lr=0.1)
+    before = model[0].weight.detach().clone()
+    model(torch.ones(3, 2)).sum().backward()
+    optimiser.step()
+    assert torch.allclose(model[0].weight, before - 0.1 * model[0].weight.grad)
+
+
+@pytest.mark.parametrize("approximation", ["full", "block-diagonal", "spsa"])
+def test_it_gets_further_than_plain_gradients_where_the_state_moves_unevenly(approximation):
+    def trained(optimiser_of) -> float:
+        layer = QuantumLayer(ansatze.hardware_efficient(4, 2), "ZZZZ", init="small_angle", dtype=torch.float64, seed=1)
+        optimiser = optimiser_of(layer)
+        for _ in range(40):
+            optimiser.zero_grad()
+            loss = layer().sum()
+            loss.backward()
+            optimiser.step()
+        return loss.item()
+
+    plain = trained(lambda layer: torch.optim.SGD(layer.parameters(), lr=0.05))
+    natural = trained(lambda layer: NaturalGradient(layer, lr=0.05, approximation=approximation, damping=0.01))
+    assert natural < plain
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights():
+    def run(layer, optimiser, steps):
+        for _ in range(steps):
+            optimiser.zero_grad()
+            layer().sum().backward()
+            optimiser.step()
+
+    one, other = (QuantumLayer(ansatze.hardware_efficient(2, 2), **OPTIONS) for _ in range(2))
+    first = NaturalGradient(one, approximation="spsa")
+    run(one, first, 6)
+    begun = NaturalGradient(other, approximation="spsa")
+    run(other, begun, 3)
+    resumed = NaturalGradient(other, approximation="spsa")
+    resumed.load_state_dict(begun.state_dict())
+    run(other, resumed, 3)
+    assert torch.equal(one.w, other.w)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"lr": 0}, {"damping": -1}, {"approximation": "exact"}, {"blocks": [1]}, {"blocks": [0, 4]}, {"step": 0}],
+    ids=str,
+)
+def test_settings_that_cannot_work_are_refused(wrong):
+    with pytest.raises(LabError):
+        NaturalGradient(QuantumLayer(ansatze.hardware_efficient(2, 1), seed=0), **wrong)
+
+
+def test_a_model_without_one_quantum_layer_is_refused():
+    with pytest.raises(LabError, match="has 0"):
+        NaturalGradient(torch.nn.Linear(2, 2))
