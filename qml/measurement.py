@@ -20,7 +20,7 @@ class Measured:
         self._compiled = compiled
         self._n_observables = len(compiled.observables)
         self._constants = np.zeros(self._n_observables)
-        self._groups = [self._group(terms) for terms in _grouped(self._terms(compiled.observables))]
+        self._groups = [self._group(terms) for terms in grouped(self._terms(compiled.observables))]
 
     def _terms(self, observables: Sequence[SparsePauliOp]) -> list[tuple[str, float, int]]:
         terms = []
@@ -76,7 +76,7 @@ class Measured:
         return (self._compiled.slots.join(inputs, weights)[list(amplitudes)] ** 2).sum(axis=0)[:, None]
 
 
-def _grouped(terms: list[tuple[str, float, int]]) -> list[list[tuple[str, float, int]]]:
+def grouped(terms: list[tuple[str, float, int]]) -> list[list[tuple[str, float, int]]]:
     """Greedy groups in which no qubit is asked for two different letters."""
     groups: list[tuple[list[str], list]] = []
     for term in terms:

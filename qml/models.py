@@ -3,6 +3,7 @@
 import math
 import numbers
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -81,18 +82,19 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         self.input_noise = input_noise
         self.random_state = random_state
 
-    def fit(self, X, y):
-        """Train from new weights for `max_epochs` epochs; X has shape (n_samples, n_features)."""
-        for _ in self.fit_epochs(X, y):
+    def fit(self, X, y, watch=None):
+        """Train from new weights for `max_epochs` epochs; X has shape (n_samples, n_features); `watch`: see `fit_epochs`."""
+        for _ in self.fit_epochs(X, y, watch=watch):
             pass
         return self
 
-    def fit_epochs(self, X, y, checkpoint=None) -> Iterator[Epoch]:
+    def fit_epochs(self, X, y, checkpoint=None, watch=None) -> Iterator[Epoch]:
         """`fit` as a generator that yields each `Epoch` when it is finished; in between, the classifier can predict.
 
         Args:
             checkpoint: path of a file written after every epoch; if it is there already, training goes on from it
                 to the same bits, and the epochs it holds are yielded first. It needs a whole number as random_state.
+            watch: a `PlateauWatch`, which sees every step that is taken.
 
         Raises:
             LabError: the checkpoint is of other settings or other data.
@@ -110,11 +112,12 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         schedule = Schedule(self.max_epochs, self.batch_size, self.learning_rate, seed)
         kept = checkpoint and Checkpoint(checkpoint, self._settings(), fingerprint(X, labels))
         data = torch.tensor(X), torch.tensor(labels), torch.tensor(scale * self._noise())
-        for epoch in train(self.network_, *data, schedule, kept):
-            self.history_.append(epoch)
-            self.loss_curve_.append(epoch.loss)
-            self.n_iter_ = epoch.number
-            yield epoch
+        with nullcontext() if watch is None else watch.following(self.network_) as after_backward:
+            for epoch in train(self.network_, *data, schedule, kept, after_backward):
+                self.history_.append(epoch)
+                self.loss_curve_.append(epoch.loss)
+                self.n_iter_ = epoch.number
+                yield epoch
 
     def _validated(self, X, y) -> tuple[np.ndarray, np.ndarray]:
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)

@@ -2,18 +2,24 @@
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from circuits.errors import LabError
 from qml.layer import QuantumLayer
+from qml.shift_noise import ShiftNoise
 
 DEFAULT_SHOTS = 1000  # at which an exact layer is judged
 MOST_SAMPLES = 16  # of the last batch, at the redrawn weights
+FAR = 4.0  # times the shots that would still show the gradient: less is no plateau
+MOST_SHIFTED = 4096  # circuits of the shift rule: with many weights it looks at fewer samples, at least at one
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,9 @@ class Reading:
 
     def __str__(self) -> str:
         everything, first, last = self.groups[-1], *self.losses
-        needed = f"{everything.shots_needed:.2g} shots" if math.isfinite(everything.shots_needed) else "more shots than any"
+        needed = (
+            f"{_shown(everything.shots_needed)} shots" if math.isfinite(everything.shots_needed) else "more shots than any"
+        )
         signal = f"signal-to-noise ratio {everything.snr:.2g} at {self.shots} shots, {needed} for a ratio of one"
         if self.says == "training":
             return f"The gradient can be seen: {signal}."
@@ -77,64 +85,89 @@ class PlateauWatch:
     """Follows a model's only `QuantumLayer`; call `step(loss)` after each backward pass, `read()` when you want to know.
 
     The rule: the gradient of the loss over the last `window` steps is held against the standard error that the
-    parameter-shift rule would have at `shots` shots a circuit. If it stands clear, the model trains. If not, the outputs'
-    own derivatives are looked at, at the present weights and at `n_redrawn` points drawn from the whole circle: where these
-    are lost in the noise too, it is a plateau; where they stand clear and the loss is below its first value, the gradient
-    is small because this is a minimum (or a saddle); else it cannot tell.
+    parameter-shift rule has at `shots` shots a circuit. If it stands clear, the model trains. If not, the outputs' own
+    derivatives are looked at, at the present weights and at `n_redrawn` points drawn from the whole circle: where four
+    times the shots would not show these either, it is a plateau; where they stand clear and the loss lies below its first
+    value by more than shots would add to it, the gradient is small because this is a minimum (or a saddle on the way); else
+    it cannot tell.
+
+    Angles are watched; weights that are only coefficients of observables are not. Shots that the layer's own gradients were
+    made of are subtracted from their mean square. What shots do to the loss's derivatives by the outputs is not counted.
 
     Args:
-        model: a module with one `QuantumLayer` in it, or that layer.
+        model: a module with one `QuantumLayer` in it, or that layer; None: `following` will say.
         shots: a circuit's; None: the layer's own, or 1,000 where it is exact.
         groups: None: one for each weight vector; a number: so many equal slices, such as one for each layer of the ansatz.
         window: steps that are averaged over.
+        n_redrawn: points; their median counts.
         seed: of the redrawn weights.
 
     Raises:
-        LabError: no quantum layer in the model, or several; groups or window that cannot be.
+        LabError: no quantum layer in the model, or several; groups or window that cannot be; sampled gradients that are not
+            of the shift rule, whose noise is another.
 
-    Cost: a step copies the gradient; `read` is n_redrawn + 1 gradients on at most 16 samples.
-    Source: the noise of the two-term rule is (Var+ + Var-) / (4 shots) for each gate, with Var = 1 - <O>^2 at most 1 for a
-        Pauli string; the bound is taken, which on a plateau is the value. What shots do to the loss's own derivatives by the
-        outputs is not counted.
+    Cost: a step copies the gradient; `read` is n_redrawn + 1 exact gradients and one of the shift rule, on at most 16
+        samples (the latter on fewer where that is more than 4,096 circuits). Neither draws from the layer's stream of shots
+        nor changes its weights.
+    Source: McClean et al., Nat. Commun. 9, 4812 (2018), for weights on the whole circle; the noise is `qml.shift_noise`'s.
     """
 
     def __init__(
         self,
-        model: torch.nn.Module,
+        model: torch.nn.Module | None = None,
         shots: int | None = None,
         groups: int | None = None,
         window: int = 20,
         n_redrawn: int = 16,
         seed: int = 0,
     ):
-        self.layer = _only_layer(model)
-        for name, value in (("window", window), ("n_redrawn", n_redrawn), ("shots", shots or 1), ("groups", groups or 1)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        for name, value in (("window", window), ("n_redrawn", n_redrawn), ("shots", shots), ("groups", groups)):
+            optional = value is None and name in ("shots", "groups")
+            if not optional and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise LabError(f"{name} must be a whole number of at least 1, got {value!r}")
-        self.shots = shots or self.layer.shots or DEFAULT_SHOTS
-        self._slices = _slices(self.layer, groups)
-        self._gates = torch.tensor(_gates_of_each_weight(self.layer), dtype=torch.float64)
-        self._norms = torch.tensor([float(np.abs(o.coeffs).sum()) for o in self.layer.observables], dtype=torch.float64)
+        self._asked, self._n_groups, self._window = shots, groups, window
         self._n_redrawn, self._seed = n_redrawn, seed
-        self._history: deque = deque(maxlen=window)
-        self._first_loss: float | None = None
-        self._inputs: torch.Tensor | None = None
-        self._cotangents: torch.Tensor | None = None
-        self.layer.register_forward_hook(self._ran)
+        self._history: deque[_Step] = deque(maxlen=window)
+        self.layer: QuantumLayer | None = None
+        if model is not None:
+            self._follow(model)
+
+    @contextmanager
+    def following(self, model: torch.nn.Module) -> Iterator[Callable]:
+        """Follow this model anew as long as the context lasts; gives `step`. What was seen can be read afterwards."""
+        hook = self._follow(model)
+        try:
+            yield self.step
+        finally:
+            hook.remove()
+
+    def _follow(self, model: torch.nn.Module):
+        self.layer = _checked(_only_layer(model))
+        self.shots = self._asked or self.layer.shots or DEFAULT_SHOTS
+        self._slices = _slices(self.layer, self._n_groups)
+        self._history.clear()
+        self._first: _Step | None = None
+        self._batch: _Batch | None = None
+        return self.layer.register_forward_hook(self._ran)
 
     def _ran(self, layer, arguments, output: torch.Tensor) -> None:
         if output.requires_grad:
-            inputs = arguments[0] if arguments else None
-            self._inputs = None if inputs is None else inputs.detach().reshape(-1, inputs.shape[-1])[:MOST_SAMPLES]
-            output.register_hook(self._returned)
+            output.register_hook(partial(self._returned, arguments[0].detach() if arguments and layer.n_inputs else None))
 
-    def _returned(self, cotangents: torch.Tensor) -> None:
-        self._cotangents = cotangents.detach().to(torch.float64).reshape(-1, self.layer.n_outputs)
+    def _returned(self, inputs: torch.Tensor | None, cotangents: torch.Tensor) -> None:
+        cotangents = cotangents.detach().reshape(-1, self.layer.n_outputs)
+        if inputs is None:  # one circuit, whatever its value was copied to
+            cotangents = cotangents.sum(dim=0, keepdim=True)
+            inputs = cotangents.new_zeros(1, 0)
+        else:
+            inputs = inputs.reshape(-1, inputs.shape[-1])
+        square = float(cotangents.to(torch.float64).square().sum())
+        self._batch = _Batch(inputs[:MOST_SAMPLES].clone(), cotangents[:MOST_SAMPLES].clone(), square)
 
     @property
-    def has_gradients(self) -> bool:
-        """Whether a backward pass went through the layer since the watch began."""
-        return self._cotangents is not None
+    def has_seen(self) -> bool:
+        """Whether there was a step, and so something to read."""
+        return bool(self._history)
 
     def step(self, loss) -> None:
         """Take note of the gradients that a backward pass left in the layer's weights.
@@ -142,14 +175,13 @@ class PlateauWatch:
         Raises:
             LabError: there are none.
         """
-        gradients = [getattr(self.layer, name).grad for name in self.layer._vectors]
-        if not self.has_gradients or any(gradient is None for gradient in gradients):
+        gradients = [getattr(self.layer, name).grad for name in _angle_vectors(self.layer)] if self.layer else [None]
+        if any(gradient is None for gradient in gradients) or self._batch is None:
             raise LabError("no gradients to look at: call watch.step(loss) after loss.backward(), before zero_grad()")
         gradient = torch.cat([g.detach().reshape(-1).to(torch.float64) for g in gradients])
-        noise = self._gates * (self._cotangents * self._norms).square().sum() / 2  # at one shot
         loss = float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
-        self._first_loss = loss if self._first_loss is None else self._first_loss
-        self._history.append((loss, gradient.square(), noise))
+        self._history.append(_Step(loss, gradient.square().numpy(force=True), self._batch))
+        self._first = self._first or self._history[-1]
 
     def read(self) -> Reading:
         """What it is, by the rule above.
@@ -159,91 +191,133 @@ class PlateauWatch:
         """
         if not self._history:
             raise LabError("the watch has seen no step yet: call watch.step(loss) after loss.backward()")
-        losses, squares, noises = zip(*self._history)
-        square, noise = torch.stack(squares).mean(0), torch.stack(noises).mean(0)
+        shift_noise, weights = ShiftNoise(self.layer), _weights(self.layer)
+        noise = self._noise(shift_noise, weights)
+        square = np.mean([step.squares for step in self._history], axis=0)
+        if self.layer._evaluation.is_random:
+            square = square - noise / self.layer.shots
         groups = tuple(self._group(name, square[part], noise[part]) for name, part in self._slices.items())
-        here, redrawn = self._sensitivity(self._weights()), self._redrawn()
-        unit = float((self._gates.mean() * self._norms.square().mean()) / (2 * self.shots))
-        return Reading(
-            self._says(groups[-1].snr, here, redrawn, unit, losses[-1]), groups, self.shots, here, redrawn, unit,
-            (self._first_loss, losses[-1]),
-        )  # fmt: skip
+        here, unit = self._sensitivity(shift_noise, weights)
+        redrawn = float(np.median([self._sensitivity(shift_noise, point)[0] for point in self._redrawn(weights)]))
+        losses = self._first.loss, self._history[-1].loss
+        fell = losses[0] - float(np.mean([step.loss for step in self._history])) > self._loss_noise(shift_noise, weights)
+        says = _verdict(groups[-1].snr, here, redrawn, unit, fell)
+        return Reading(says, groups, self.shots, here, redrawn, unit, losses)
 
-    def _group(self, name: str, square: torch.Tensor, noise: torch.Tensor) -> Group:
-        variance, at_one = float(square.mean()), float(noise.mean())
+    def _noise(self, shift_noise: ShiftNoise, weights: torch.Tensor) -> np.ndarray:
+        """Variance at one shot by each angle: the last step's, as large as the window's derivatives by the outputs were."""
+        inputs, cotangents, _ = self._history[-1].batch
+        samples = max(1, MOST_SHIFTED // (2 * len(weights)))
+        inputs, cotangents = inputs[:samples], cotangents[:samples]
+        kept = float(cotangents.to(torch.float64).square().sum())
+        mean = float(np.mean([step.batch.square for step in self._history]))
+        found = shift_noise.variances(inputs, weights, cotangents)[_is_angle(self.layer)]
+        return found * (mean / kept if kept else 0.0)
+
+    def _loss_noise(self, shift_noise: ShiftNoise, weights: torch.Tensor) -> float:
+        """Standard error that shots would have added to the first loss."""
+        first = self._first.batch
+        kept = float(first.cotangents.to(torch.float64).square().sum())
+        at_one = shift_noise.typical_value_variance(first.inputs, weights, first.cotangents)
+        return math.sqrt(at_one * first.square / kept / self.shots) if kept else 0.0
+
+    def _group(self, name: str, square: np.ndarray, noise: np.ndarray) -> Group:
+        variance, at_one = max(0.0, float(square.mean())), float(noise.mean())
         needed = at_one / variance if variance else math.inf
-        snr = math.sqrt(variance * self.shots / at_one) if at_one else 0.0
+        snr = math.sqrt(variance * self.shots / at_one) if at_one else (math.inf if variance else 0.0)
         return Group(name, variance, snr, needed)
 
-    def _says(self, snr: float, here: float, redrawn: float, noise: float, loss: float) -> str:
-        if snr >= 1:
-            return "training"
-        if redrawn < noise:
-            return "plateau" if here < noise else "cannot tell"
-        return "minimum" if loss < self._first_loss else "cannot tell"
+    def _redrawn(self, weights: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The present weights with new angles, uniform on the circle."""
+        is_angle = _is_angle(self.layer)
+        for k in range(self._n_redrawn):
+            point = weights.clone()
+            drawn = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(k,)))
+            point[is_angle] = torch.as_tensor(drawn.uniform(0, 2 * math.pi, int(is_angle.sum()))).to(point)
+            yield point
 
-    def _weights(self) -> torch.Tensor:
-        return torch.cat([getattr(self.layer, name).detach().reshape(-1) for name in self.layer._vectors])
-
-    def _redrawn(self) -> float:
-        """The median sensitivity at weights uniform on the circle."""
-        generator = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(len(self._history),)))
-        like = self._weights()
-        draws = generator.uniform(0, 2 * math.pi, (self._n_redrawn, len(like)))
-        return float(np.median([self._sensitivity(torch.as_tensor(draw).to(like)) for draw in draws]))
-
-    def _sensitivity(self, weights: torch.Tensor) -> float:
-        """Mean square derivative, by the weights, of a sum of outputs with random signs and coefficients of norm one."""
+    def _sensitivity(self, shift_noise: ShiftNoise, weights: torch.Tensor) -> tuple[float, float]:
+        """Mean square derivative by angles of a sum of outputs, of random signs and norm one, and its typical noise."""
+        inputs = self._history[-1].batch.inputs
         weights = weights.clone().requires_grad_()
-        values = self.layer.evaluate(self._inputs, weights)
-        signs = np.random.default_rng(self._seed).choice([-1.0, 1.0], tuple(values.shape))
-        (gradient,) = torch.autograd.grad((values * torch.as_tensor(signs).to(values)).sum(), weights)
-        return float(gradient.to(torch.float64).square().mean()) / values.numel()
+        values = shift_noise.values(inputs, weights)
+        signs = np.random.default_rng(self._seed).choice([-1.0, 1.0], tuple(values.shape)) / math.sqrt(values.numel())
+        signs, is_angle = torch.as_tensor(signs).to(values), _is_angle(self.layer)
+        (gradient,) = torch.autograd.grad((values * signs).sum(), weights)
+        noise = shift_noise.typical_variances(inputs, weights.detach(), signs)[is_angle].mean() / self.shots
+        return float(gradient.to(torch.float64)[is_angle].square().mean()), float(noise)
 
 
-def watched(classifier, epochs: Iterator, watches: list[PlateauWatch], **options) -> Iterator:
-    """The epochs of `classifier.fit_epochs(...)`, of which each but the first ends with a step of a watch.
+class _Batch(NamedTuple):
+    """Some samples of a batch with the loss's derivatives by their outputs, and the sum of all squares of these."""
 
-    Args:
-        watches: the watch is put here once the classifier has a network, which is after its first epoch.
-        options: of `PlateauWatch`.
-    """
-    for epoch in epochs:
-        if not watches:
-            watches.append(PlateauWatch(classifier.network_, **options))
-        elif watches[0].has_gradients:
-            watches[0].step(epoch.loss)
-        yield epoch
+    inputs: torch.Tensor
+    cotangents: torch.Tensor
+    square: float
+
+
+class _Step(NamedTuple):
+    """A step's loss, squared derivatives by each angle, and batch."""
+
+    loss: float
+    squares: np.ndarray
+    batch: _Batch
+
+
+def _verdict(snr: float, here: float, redrawn: float, noise: float, fell: bool) -> str:
+    if snr >= 1:
+        return "training"
+    if redrawn < noise:
+        return "plateau" if max(here, redrawn) * FAR < noise else "cannot tell"
+    return "minimum" if fell else "cannot tell"
+
+
+def _shown(shots: float) -> str:
+    """Two digits: 220, 14,000, 3.1e+12."""
+    if shots >= 1e7:
+        return f"{shots:.2g}"
+    return f"{float(f'{shots:.2g}'):,.0f}" if shots >= 10 else f"{shots:.2g}"
+
+
+def _weights(layer: QuantumLayer) -> torch.Tensor:
+    return layer._flat_weights().detach().clone()
+
+
+def _angle_vectors(layer: QuantumLayer) -> dict[str, int]:
+    return {name: size for name, size in layer._vectors.items() if name not in layer._coefficients}
+
+
+def _is_angle(layer: QuantumLayer) -> np.ndarray:
+    """(n_weights,) whether a weight turns anything."""
+    return np.repeat([name not in layer._coefficients for name in layer._vectors], list(layer._vectors.values()))
+
+
+def _checked(layer: QuantumLayer) -> QuantumLayer:
+    if not _angle_vectors(layer):
+        raise LabError("the layer has no weights that are angles: there is no gradient to watch")
+    evaluation = layer._evaluation
+    if evaluation.is_random and layer.method != "parameter-shift":
+        raise LabError(f"the noise of {layer.method!r} is not the shift rule's: watch with diff_method='parameter-shift'")
+    return layer
 
 
 def _only_layer(model: torch.nn.Module) -> QuantumLayer:
     layers = [module for module in model.modules() if isinstance(module, QuantumLayer)]
     if len(layers) != 1:
         raise LabError(f"a watch follows one QuantumLayer, the model has {len(layers)}: pass the layer itself")
-    if not layers[0].weight_parameters:
-        raise LabError("the layer has no weights: there is no gradient to watch")
     return layers[0]
 
 
 def _slices(layer: QuantumLayer, groups: int | None) -> dict[str, slice]:
-    """Parts of the flat weights by name, all of them at last."""
-    size = len(layer.weight_parameters)
+    """Parts of the angles by name, all of them at last."""
+    vectors = _angle_vectors(layer)
+    size = sum(vectors.values())
     if groups is None:
-        ends = np.cumsum(list(layer._vectors.values()))
-        found = {name: slice(int(end - length), int(end)) for (name, length), end in zip(layer._vectors.items(), ends)}
+        ends = np.cumsum(list(vectors.values()))
+        found = {name: slice(int(end - length), int(end)) for (name, length), end in zip(vectors.items(), ends)}
     else:
         if groups > size:
             raise LabError(f"groups must be at most the number of weights, {size}, got {groups}")
         edges = np.linspace(0, size, groups + 1).round().astype(int)
         found = {f"part {k + 1}": slice(int(a), int(b)) for k, (a, b) in enumerate(pairwise(edges))}
     return found | {"all weights": slice(0, size)}
-
-
-def _gates_of_each_weight(layer: QuantumLayer) -> list[int]:
-    """How many gates each weight turns: the shift rule runs two circuits for each, and adds their noise."""
-    counts = dict.fromkeys(layer.weight_parameters, 0)
-    for slot in layer._program.slots:
-        for parameter in slot.parameters:
-            if parameter in counts:
-                counts[parameter] += 1
-    return [max(1, count) for count in counts.values()]

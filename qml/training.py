@@ -7,7 +7,7 @@ a random generator.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -46,6 +46,7 @@ def train(
     noise: torch.Tensor,
     schedule: Schedule,
     checkpoint: Checkpoint | None = None,
+    after_backward: Callable[[torch.Tensor], None] | None = None,
 ) -> Iterator[Epoch]:
     """Train in place and yield each epoch when it is finished and saved.
 
@@ -57,6 +58,7 @@ def train(
         features: shape (n_samples, n_features).
         labels: class indices, shape (n_samples,).
         noise: standard deviation of the Gaussian noise that every step adds to each feature, shape (n_features,).
+        after_backward: called with the loss of every step, when its gradients are there.
 
     Raises:
         LabError: the loss stopped being a finite number, or the checkpoint is another run's.
@@ -69,7 +71,7 @@ def train(
     for number in range(len(history) + 1, schedule.max_epochs + 1):
         started = time.perf_counter()
         with _one_torch_thread():
-            loss, accuracy = _one_epoch(network, optimizer, features, labels, noise, schedule, number)
+            loss, accuracy = _one_epoch(network, optimizer, features, labels, noise, schedule, number, after_backward)
         history.append(Epoch(number, loss, accuracy, time.perf_counter() - started))
         if checkpoint:
             checkpoint.save(network, optimizer, history)
@@ -87,7 +89,9 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _one_epoch(network, optimizer, features, labels, noise, schedule: Schedule, number: int) -> tuple[float, float]:
+def _one_epoch(
+    network, optimizer, features, labels, noise, schedule: Schedule, number: int, after_backward
+) -> tuple[float, float]:
     network.train()
     order = np.random.default_rng(seed_for(schedule.seed, "shuffle", number)).permutation(len(labels))
     generator = np.random.default_rng(seed_for(schedule.seed, "noise", number))
@@ -99,7 +103,7 @@ def _one_epoch(network, optimizer, features, labels, noise, schedule: Schedule, 
             group["lr"] = schedule.learning_rate * (1 + math.cos(math.pi * progress)) / 2
         drawn = torch.as_tensor(generator.standard_normal((len(batch), features.shape[1])))
         samples = features[batch] + noise * drawn
-        batch_loss, batch_hits = _one_step(network, optimizer, samples, labels[batch])
+        batch_loss, batch_hits = _one_step(network, optimizer, samples, labels[batch], after_backward)
         loss, hits = loss + batch_loss * len(batch), hits + batch_hits
     if not math.isfinite(loss):
         raise LabError(
@@ -109,10 +113,12 @@ def _one_epoch(network, optimizer, features, labels, noise, schedule: Schedule, 
     return loss / len(labels), hits / len(labels)
 
 
-def _one_step(network, optimizer, features, labels) -> tuple[float, int]:
+def _one_step(network, optimizer, features, labels, after_backward) -> tuple[float, int]:
     optimizer.zero_grad()
     logits = network(features)
     loss = torch.nn.functional.cross_entropy(logits, labels)
     loss.backward()
+    if after_backward is not None:
+        after_backward(loss)
     optimizer.step()
     return loss.item(), int((logits.argmax(dim=-1) == labels).sum())

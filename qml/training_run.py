@@ -125,15 +125,16 @@ def check_test(train: Dataset, test: Dataset) -> None:
 
 
 def train_and_score(
-    name: str, model: HybridClassifier, train: Dataset, test: Dataset, folder: Path, watch: Callable
+    name: str, model: HybridClassifier, train: Dataset, test: Dataset, folder: Path, show: Callable, watch=None
 ) -> Score:
     """Train with a checkpoint in the folder, save the model there, and score it on the test part.
 
     Args:
         name: "hybrid" or "twin"; the files are called after it.
-        watch: takes the iterator of epochs, runs through it and shows what it likes.
+        show: takes the iterator of epochs and runs through it.
+        watch: a `PlateauWatch`, or None.
     """
-    watch(model.fit_epochs(train.features, train.labels, checkpoint=folder / f"{name}.checkpoint"))
+    show(model.fit_epochs(train.features, train.labels, checkpoint=folder / f"{name}.checkpoint", watch=watch))
     model.save(
         folder / f"{name}.pt",
         feature_names=train.feature_names if train.label is not None else None,

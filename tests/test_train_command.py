@@ -118,6 +118,17 @@ def test_the_same_command_again_prints_the_same_results(qml, table):
     assert "hybrid: epoch 4 of 4" in begun[2]
 
 
+def test_a_watched_run_says_at_its_end_whether_gradients_could_be_seen(qml, table):
+    command = ("train", "--data", table(), *QUICK)
+    plain = qml(*command, "--out", "plain", "--json")[1]
+    code, out, _ = qml(*command, "--out", "watched", "--watch-plateau")
+    assert code == 0
+    assert "gradients  " in out and "signal-to-noise ratio" in out
+    watched = json.loads(qml(*command, "--out", "watched", "--watch-plateau", "--json")[1])
+    assert watched["plateau"].startswith("Cannot tell: no step was seen")
+    assert watched["hybrid"]["loss_curve"] == json.loads(plain)["hybrid"]["loss_curve"]
+
+
 def test_a_finished_run_gets_its_twin_later(qml, table, tmp_path):
     command = ("train", "--data", table(), "--out", "run", *QUICK)
     qml(*command, "--no-twin")

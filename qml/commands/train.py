@@ -57,12 +57,12 @@ def train(
         if restart:
             training_run.forget(folder)
         names = ("hybrid",) if no_twin else ("hybrid", "twin")
-        watches = [] if watch_plateau else None
-        classes, scores = _train_all(names, options, *parts, folder, watches)
+        watch = _watch() if watch_plateau else None
+        classes, scores = _train_all(names, options, *parts, folder, watch)
         sizes = {"data": parts[0].name, "n_train": len(parts[0].labels), "n_test": len(parts[1].labels)}
         document = sizes | {"settings": settings, "classes": classes}
-        if watch_plateau:
-            document["plateau"] = _plateau(watches)
+        if watch is not None:
+            document["plateau"] = _plateau(watch)
         _report(folder, document, scores, json)
 
 
@@ -93,35 +93,30 @@ def _parts(data: str | None, test: str | None, label: str, seed: int):
     return everything, held_out
 
 
-def _plateau(watches: list) -> str:
+def _watch():
+    from qml import PlateauWatch
+
+    return PlateauWatch()
+
+
+def _plateau(watch) -> str:
     """What the watch says, if it saw a step."""
-    try:
-        return str(watches[0].read())
-    except (IndexError, LabError):
-        return "Cannot tell: no step was seen, the run was finished before or has one epoch."
+    return str(watch.read()) if watch.has_seen else "Cannot tell: no step was seen, the run was finished before."
 
 
-def _train_all(names, options: dict, train, test, folder: Path, watches: list | None):
-    """Classes, and a score for each model; `watches` gets the hybrid's watch, unless it is None."""
+def _train_all(names, options: dict, train, test, folder: Path, plateau_watch):
+    """Classes, and a score for each model; the watch, unless it is None, follows the hybrid."""
     from qml import models, training_run
-    from qml.plateau import watched
     from qml.training_progress import watch
 
     kinds = {"hybrid": models.HybridClassifier, "twin": models.ClassicalTwin}
     scores = []
     for name in names:
         model, total = kinds[name](**options), options["max_epochs"]
-        done = training_run.epochs_done(folder / f"{name}.checkpoint")
-        shown = watch(name, total, done)
-        if watches is not None and name == "hybrid":
-            shown = _both(model, shown, watches, watched)
-        scores.append(training_run.train_and_score(name, model, train, test, folder, shown))
+        show = watch(name, total, training_run.epochs_done(folder / f"{name}.checkpoint"))
+        own = plateau_watch if name == "hybrid" else None
+        scores.append(training_run.train_and_score(name, model, train, test, folder, show, own))
     return model.classes_.tolist(), scores
-
-
-def _both(model, shown, watches: list, watched):
-    """Shows the epochs while a watch follows them."""
-    return lambda epochs: shown(watched(model, epochs, watches))
 
 
 def _report(folder: Path, document: dict, scores: list, as_json: bool) -> None:
