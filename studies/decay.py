@@ -7,21 +7,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from circuits.errors import LabError
-from studies.statistics import Slope, log_slope
+from studies.statistics import Slope, log_slope, normal_quantile
 
 LAWS = ("constant", "power", "exponential")
 CLEAR = 4.0  # a difference in AICc below which two laws are not told apart
 LEAST_ERROR = 1e-9  # of a logarithm: exact values are right to rounding, and no better
+MOST_SCATTER = 1e3  # of a logarithm
 
 
 @dataclass(frozen=True)
 class Decay:
-    """The laws ln V = a, a + b ln x and a + b x, fitted to logarithms with known errors.
+    """The laws ln V = a, a + b ln x and a + b x, fitted to logarithms with known errors and a scatter of their own.
 
     Attributes:
-        aicc: of each law, by name: chi^2 plus a penalty for each number fitted, corrected for few points.
-        power, exponential: the slopes b with their intervals, which are wider by the root of chi^2 per degree of freedom
-            where points scatter about the law by more than their errors.
+        aicc: of each law, by name: -2 ln(likelihood) plus a penalty for each number fitted, corrected for few points.
+        power, exponential: the slopes b with their intervals. Where points lie off the law by more than their errors, the
+            scatter that explains it is added to every error, and the interval is Student's.
     """
 
     aicc: dict[str, float]
@@ -58,27 +59,64 @@ def decay(x: Sequence[float], values: Sequence[float], log_errors: Sequence[floa
     Raises:
         LabError: fewer than three abscissas, or one that is not positive.
 
-    Source: AICc, Hurvich and Tsai, Biometrika 76, 297 (1989).
+    Source: AICc, Hurvich and Tsai, Biometrika 76, 297 (1989); the scatter beside known errors, Paule and Mandel, J. Res.
+    Natl. Bur. Stand. 87, 377 (1982).
     """
     x, values = np.asarray(x, float), np.asarray(values, float)
     if len(np.unique(x)) < 3 or (x <= 0).any():
         raise LabError(f"a law needs at least three different positive abscissas, got {x.tolist()}")
     errors = np.maximum(np.asarray(log_errors, float), LEAST_ERROR)
-    power = log_slope(np.log(x), values, errors, level)
-    exponential = log_slope(x, values, errors, level)
-    logs, weights = np.log(values), errors**-2.0
-    flat = float((weights * (logs - np.average(logs, weights=weights)) ** 2).sum())
-    misfits = {"constant": (flat, 1), "power": (power.chi2, 2), "exponential": (exponential.chi2, 2)}
-    return Decay({law: _aicc(*misfit, len(x)) for law, misfit in misfits.items()}, _widened(power), _widened(exponential))
+    logs = np.log(np.where(values > 0, values, np.nan))
+    if len({len(x), len(values), len(errors)}) > 1 or not np.isfinite(logs).all():
+        raise LabError("a law needs one positive value and one error for each abscissa")
+    # The scatter, which all three laws have, is not counted among the numbers fitted.
+    columns = {"constant": None, "power": np.log(x), "exponential": x}
+    aicc = {
+        law: _aicc(_likelihood(column, logs, errors), 1 + (column is not None), len(x)) for law, column in columns.items()
+    }
+    return Decay(aicc, *(_slope(columns[law], values, errors, level) for law in LAWS[1:]))
 
 
-def _widened(slope: Slope) -> Slope:
-    """The interval that the scatter of the points about the line gives, where that is the wider one."""
-    ratio = max(1.0, math.sqrt(slope.chi2 / slope.dof))
-    low, high = (slope.value + ratio * (end - slope.value) for end in (slope.low, slope.high))
-    return replace(slope, low=low, high=high)
+def _chi2(column: np.ndarray | None, logs: np.ndarray, errors: np.ndarray) -> float:
+    """The misfit of a straight line in `column`, or of a constant, weighted by the errors."""
+    matrix = np.column_stack([np.ones(len(logs)), *([] if column is None else [column])])
+    coefficients = np.linalg.lstsq(matrix / errors[:, None], logs / errors, rcond=None)[0]
+    return float((((logs - matrix @ coefficients) / errors) ** 2).sum())
 
 
-def _aicc(chi2: float, fitted: int, points: int) -> float:
+def _likelihood(column: np.ndarray | None, logs: np.ndarray, errors: np.ndarray) -> float:
+    """-2 ln(likelihood) at the scatter that makes it least; without it exact points would outweigh all sampled ones."""
+    from scipy.optimize import minimize_scalar
+
+    def at(log_scatter: float) -> float:
+        total = np.hypot(errors, math.exp(log_scatter))
+        return _chi2(column, logs, total) + 2 * float(np.log(total).sum())
+
+    grid = np.linspace(math.log(LEAST_ERROR), math.log(MOST_SCATTER), 60)
+    best = grid[int(np.argmin([at(point) for point in grid]))]
+    step = grid[1] - grid[0]
+    return min(at(grid[0]), float(minimize_scalar(at, bounds=(best - step, best + step), method="bounded").fun))
+
+
+def _slope(column: np.ndarray, values: np.ndarray, errors: np.ndarray, level: float) -> Slope:
+    """The slope with the scatter at which chi^2 is its number of degrees of freedom."""
+    from scipy.optimize import brentq
+    from scipy.stats import t
+
+    logs, dof = np.log(values), len(values) - 2
+
+    def excess(log_scatter: float) -> float:
+        return _chi2(column, logs, np.hypot(errors, math.exp(log_scatter))) - dof
+
+    ends = math.log(LEAST_ERROR), math.log(MOST_SCATTER)
+    if _chi2(column, logs, errors) <= dof or excess(ends[0]) <= 0:
+        return log_slope(column, values, errors, level)
+    found = log_slope(column, values, np.hypot(errors, math.exp(brentq(excess, *ends))), level)
+    ratio = float(t.ppf((1 + level) / 2, dof)) / normal_quantile(level)
+    low, high = (found.value + ratio * (end - found.value) for end in (found.low, found.high))
+    return replace(found, low=low, high=high)
+
+
+def _aicc(misfit: float, fitted: int, points: int) -> float:
     left = points - fitted - 1
-    return chi2 + 2 * fitted + (2 * fitted * (fitted + 1) / left if left > 0 else math.inf if fitted > points else 0.0)
+    return misfit + 2 * fitted + (2 * fitted * (fitted + 1) / left if left > 0 else 0.0)

@@ -30,6 +30,7 @@ LOCALITY = 2
 STARTS = ("uniform", "beta", "small_angle", "gaussian")
 BLOCKS = ("identity_blocks", "uniform_blocks")
 AGREEMENT = 4.5  # standard errors, for the furthest of all components
+BLOCK_QUBITS = 6
 SAME = 0.1  # by how much the variance may depend on the number of blocks
 
 
@@ -40,7 +41,8 @@ class Settings:
     Attributes:
         small: sizes n at which both roads are taken. large: sizes of walks alone. wide, wide_layers: one more size, with
             fewer layers than qubits.
-        blocks: numbers of blocks, on six qubits. samples: draws on state vectors. walks: at most. seed: of every draw.
+        blocks: numbers of blocks, on six qubits. block_sizes: sizes n at the middle one of these numbers.
+        samples: draws on state vectors. walks: at most. seed: of every draw.
     """
 
     small: tuple[int, ...] = (2, 4, 6, 8)
@@ -48,6 +50,7 @@ class Settings:
     wide: int = 1000
     wide_layers: int = 10
     blocks: tuple[int, ...] = (1, 2, 4, 8, 16)
+    block_sizes: tuple[int, ...] = (4, 6, 8, 10)
     samples: int = 2048
     walks: int = 1 << 19
     seed: int = 2203
@@ -55,10 +58,19 @@ class Settings:
     @classmethod
     def quick(cls) -> "Settings":
         """Fewer sizes and samples."""
-        return cls(small=(2, 4, 6), large=(12,), wide_layers=4, blocks=(1, 4, 16), samples=1024, walks=1 << 16)
+        return cls(
+            small=(2, 4, 6),
+            large=(12,),
+            wide_layers=4,
+            blocks=(1, 4, 16),
+            block_sizes=(4, 6, 8),
+            samples=1024,
+            walks=1 << 16,
+        )
 
     def __post_init__(self):
-        for name, sizes, most in (("small", self.small, 10), ("large", self.large, 1000), ("blocks", self.blocks, 64)):
+        for name, most in {"small": 10, "large": 1000, "blocks": 64, "block_sizes": 12}.items():
+            sizes = getattr(self, name)
             least = 1 if name == "blocks" else 2
             if not sizes or min(sizes) < least or max(sizes) > most:
                 shown = ",".join(map(str, sizes)) or "nothing"
@@ -78,8 +90,10 @@ def cases(settings: Settings) -> list[dict]:
         for arm in STARTS
         for n, depth, samples in sizes
     ]
-    shared = {"n_qubits": 6, "samples": settings.samples, "seed": settings.seed}
-    return starts + [{"arm": arm, "blocks": m, **shared} for arm in BLOCKS for m in sorted(set(settings.blocks))]
+    numbers = sorted(set(settings.blocks))
+    shapes = {(BLOCK_QUBITS, m) for m in numbers} | {(n, numbers[len(numbers) // 2]) for n in settings.block_sizes}
+    shared = {"samples": settings.samples, "seed": settings.seed}
+    return starts + [{"arm": arm, "n_qubits": n, "blocks": m, **shared} for arm in BLOCKS for n, m in sorted(shapes)]
 
 
 def cost(case: dict) -> float:
@@ -106,13 +120,14 @@ def _walked(case: dict) -> dict:
     arguments = cz_line(n, depth, rotations=("rx", "ry")), middle_pair(n)
     walks = gradient_variance(*arguments, case["walks"], case["seed"], method="pauli_walk", relative_error=0.02, **law)
     value, error = walks.gradient.value, walks.gradient.log_error
-    best = int(np.argmax(value))
-    is_seen = bool(walks.measured.any())
+    # Chosen beforehand: the largest of many sampled values would be too large.
+    place = walks.parameters.index(f"w[{2 * (n // 2)}]")
+    is_seen = bool(walks.measured[place])
     row = {
-        "largest": float(value[best]) if is_seen else None,
-        "error": float(error[best]) if is_seen else None,
+        "variance": float(value[place]) if is_seen else None,
+        "error": float(error[place]) if is_seen else None,
         "norm": float(value.sum()) if is_seen else None,
-        "below": float(walks.gradient.high.max()),
+        "below": float(walks.gradient.high[place]),
         "furthest": None,
     }
     if case["samples"]:
@@ -133,7 +148,7 @@ def _blocks(case: dict) -> dict:
     """The mean square of the first block's derivatives, and how far the loss is from <0|O|0>."""
     squares, off = _first_block(case, "XX", 0.0)
     mean = float(squares.mean())
-    row = {"largest": mean, "error": float(squares.std() / len(squares) ** 0.5 / mean), "off": off}
+    row = {"variance": mean, "error": float(squares.std() / len(squares) ** 0.5 / mean), "off": off}
     if case["arm"] == "identity_blocks":
         row["of_eigenstate"] = float(_first_block({**case, "samples": 64}, "ZZ", 1.0)[0].mean())
     return row
@@ -183,11 +198,13 @@ def table(rows: list[dict]) -> list[dict]:
             "n": row["n_qubits"],
             "layers": row.get("n_layers"),
             "blocks": row.get("blocks"),
-            "variance": row["largest"],
-            "rel_error": row["error"],
+            "variance": row["variance"],
+            "low": row["variance"] and row["variance"] * math.exp(-1.96 * row["error"]),
+            "high": row["variance"] and row["variance"] * math.exp(1.96 * row["error"]),
+            "of_uniform": _of_uniform(rows, row),
             "norm": row.get("norm"),
             "bound": bound(row["n_layers"]) if arm == "gaussian" else None,
-            "below": row["below"] if row["largest"] is None else None,
+            "below": row.get("below") if row["variance"] is None else None,
             "sigmas": round(row["furthest"], 1) if row.get("furthest") else None,
         }
         for arm in (*STARTS, *BLOCKS)
@@ -195,10 +212,20 @@ def table(rows: list[dict]) -> list[dict]:
     ]
 
 
+def _of_uniform(rows: list[dict], row: dict) -> float | None:
+    """The variance in units of that of uniform angles in the same circuit, where both are seen."""
+    arm = "uniform_blocks" if row["arm"] in BLOCKS else "uniform"
+    shape = [row.get(key) for key in ("n_qubits", "n_layers", "blocks")]
+    same = [other for other in _of(rows, arm) if [other.get(key) for key in ("n_qubits", "n_layers", "blocks")] == shape]
+    return row["variance"] / same[0]["variance"] if same and same[0]["variance"] and row["variance"] else None
+
+
 def verdict(rows: list[dict]) -> str:
     """How each start's gradients go with the size, whether Zhang's bound holds, what the number of blocks does."""
     return " ".join(
-        word for word in (*(_start(rows, arm) for arm in STARTS), _bound(rows), _grant(rows), _roads(rows)) if word
+        word
+        for word in (*(_start(rows, arm) for arm in STARTS), _bound(rows), _grant(rows), _grown(rows), _roads(rows))
+        if word
     )
 
 
@@ -208,13 +235,13 @@ def _deep(rows: list[dict], arm: str) -> list[dict]:
 
 
 def _start(rows: list[dict], arm: str) -> str:
-    chosen = [row for row in _deep(rows, arm) if row["largest"]]
-    hidden = [row for row in _deep(rows, arm) if not row["largest"]]
+    chosen = [row for row in _deep(rows, arm) if row["variance"]]
+    hidden = [row for row in _deep(rows, arm) if not row["variance"]]
     if len(chosen) < 3:
         return ""
-    law = decay(*([row[key] for row in chosen] for key in ("n_qubits", "largest", "error")))
+    law = decay(*([row[key] for row in chosen] for key in ("n_qubits", "variance", "error")))
     end = f", and at {hidden[-1]['n_qubits']} qubits stays below {hidden[-1]['below']:.1g}" if hidden else ""
-    return f"{arm.replace('_', ' ').capitalize()}: the largest variance {law}{end}."
+    return f"{arm.replace('_', ' ').capitalize()}: the variance {law}{end}."
 
 
 def _bound(rows: list[dict]) -> str:
@@ -233,18 +260,42 @@ def _bound(rows: list[dict]) -> str:
 
 
 def _grant(rows: list[dict]) -> str:
-    identity, control = (_of(rows, arm) for arm in BLOCKS)
+    identity, control = (_numbered(rows, arm) for arm in BLOCKS)
     if len(identity) < 2:
         return ""
-    ratios = [row["largest"] / identity[0]["largest"] for row in identity]
+    ratios = [row["variance"] / identity[0]["variance"] for row in identity]
     does = "does not depend on" if max(abs(ratio - 1) for ratio in ratios) <= SAME else "DEPENDS on"
     off, stuck = (max(row[key] for row in identity) for key in ("off", "of_eigenstate"))
-    falls = control[-1]["largest"] / control[0]["largest"]
+    falls = control[-1]["variance"] / control[0]["variance"]
     return (
         f"With identity blocks the loss starts within {off:.0e} of <0|O|0> and the first block's variance {does} the number "
-        f"of blocks (ratios {min(ratios):.2f} to {max(ratios):.2f}, from {identity[0]['blocks']} to "
-        f"{identity[-1]['blocks']}); with uniform angles it falls to {falls:.2g} of its value. On an eigenstate of the "
+        f"of blocks (the same draws, ratios {min(ratios):.2f} to {max(ratios):.2f}, from {identity[0]['blocks']} to "
+        f"{identity[-1]['blocks']}); with uniform angles it goes to {falls:.2g} of its value. On an eigenstate of the "
         f"observable identity blocks have no gradient (mean square {stuck:.0e})."
+    )
+
+
+def _numbered(rows: list[dict], arm: str) -> list[dict]:
+    """The rows at one size, by their number of blocks."""
+    return [row for row in _of(rows, arm) if row["n_qubits"] == BLOCK_QUBITS]
+
+
+def _sized(rows: list[dict], arm: str) -> list[dict]:
+    """The rows at the middle number of blocks, by their size."""
+    numbers = sorted({row["blocks"] for row in _of(rows, arm)})
+    return [row for row in _of(rows, arm) if row["blocks"] == numbers[len(numbers) // 2]]
+
+
+def _grown(rows: list[dict]) -> str:
+    chosen = {arm: _sized(rows, arm) for arm in BLOCKS}
+    if min(map(len, chosen.values())) < 3:
+        return ""
+    laws = [decay(*([row[key] for row in found] for key in ("n_qubits", "variance", "error"))) for found in chosen.values()]
+    first, *_, last = chosen["identity_blocks"]
+    return (
+        f"At {last['blocks']} blocks their first block's mean square {laws[0]}, that of uniform angles {laws[1]}: it is "
+        f"{_of_uniform(rows, first):.2g} times as large at {first['n_qubits']} qubits, {_of_uniform(rows, last):.2g} times "
+        f"at {last['n_qubits']}."
     )
 
 
@@ -256,30 +307,37 @@ def _roads(rows: list[dict]) -> str:
 
 
 def figure(rows: list[dict]):
-    """The largest variance against the size for each start, and against the number of blocks."""
+    """The variance against the size for each start, and for blocks against the size and against their number."""
     from matplotlib.figure import Figure
 
-    drawing = Figure(figsize=(9.6, 4.8))
-    left, right = drawing.subplots(1, 2, width_ratios=(3, 2))
-    for number, arm in enumerate((*STARTS, *BLOCKS)):
-        axes, key = (right, "blocks") if arm in BLOCKS else (left, "n_qubits")
-        chosen = [row for row in (_of if arm in BLOCKS else _deep)(rows, arm) if row["largest"]]
-        at, value = [row[key] for row in chosen], np.array([row["largest"] for row in chosen])
-        reach = np.exp(1.96 * np.array([row["error"] for row in chosen]))
-        look = {"color": COLOURS[number], "marker": MARKERS[number], "ms": 6, "capsize": 2, "lw": 1}
-        axes.errorbar(at, value, [value - value / reach, value * reach - value], label=arm.replace("_", " "), **look)
-    depths = {row["n_qubits"]: row["n_layers"] for row in _deep(rows, "gaussian")}
-    left.plot(
-        *zip(*((n, bound(depth)) for n, depth in depths.items())),
-        color=NEUTRAL,
-        ls=":",
-        label="bound on the gaussian's norm",
-    )
-    left.set(xscale="log", yscale="log", xlabel="qubits and layers", ylabel="largest variance of a derivative")
+    drawing = Figure(figsize=(12.6, 4.8))
+    left, middle, right = drawing.subplots(1, 3, width_ratios=(4, 3, 3))
+    for number, arm in enumerate(STARTS):
+        _series(left, number, arm, "n_qubits", _deep(rows, arm))
+    for number, arm in enumerate(BLOCKS, len(STARTS)):
+        _series(middle, number, arm, "n_qubits", _sized(rows, arm))
+        _series(right, number, arm, "blocks", _numbered(rows, arm))
+    depths = sorted({row["n_qubits"] for arm in STARTS for row in _deep(rows, arm)})
+    label = "bound on the gaussian's norm"
+    left.plot(depths, [bound(depth) for depth in depths], color=NEUTRAL, ls=":", label=label)
+    left.set(xscale="log", yscale="log", xlabel="qubits and layers", ylabel="variance, first RX of a middle qubit")
     left.set_title("A narrow start keeps gradients")
-    right.set(xscale="log", ylim=(0, None), xlabel="number of blocks", title="First block's mean square")
-    for axes, sizes in ((left, depths), (right, [row["blocks"] for row in _of(rows, BLOCKS[0])])):
-        axes.set_xticks(list(sizes), [str(size) for size in sizes])
+    sized, numbered = _sized(rows, BLOCKS[0]), _numbered(rows, BLOCKS[0])
+    middle.set(yscale="log", xlabel="number of qubits", ylabel="mean square, first block")
+    middle.set_title(f"{sized[0]['blocks']} blocks")
+    right.set(xscale="log", ylim=(0, None), xlabel="number of blocks", title=f"{BLOCK_QUBITS} qubits")
+    sizes = (depths, [row["n_qubits"] for row in sized], [row["blocks"] for row in numbered])
+    for axes, ticks in zip((left, middle, right), sizes):
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.minorticks_off()
         axes.legend(fontsize=9)
     return drawing
+
+
+def _series(axes, number: int, arm: str, key: str, rows: list[dict]) -> None:
+    rows = [row for row in rows if row["variance"]]
+    value = np.array([row["variance"] for row in rows])
+    reach = np.exp(1.96 * np.array([row["error"] for row in rows]))
+    look = {"color": COLOURS[number], "marker": MARKERS[number], "ms": 6, "capsize": 2, "lw": 1}
+    spans = [value - value / reach, value * reach - value]
+    axes.errorbar([row[key] for row in rows], value, spans, label=arm.replace("_", " "), **look)

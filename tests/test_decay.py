@@ -45,6 +45,22 @@ def test_exact_values_that_follow_no_law_have_intervals_as_wide_as_their_scatter
     assert found.power.high - found.power.low > 0.1 and found.power.low < -2 < found.power.high
 
 
+def test_points_that_are_exact_do_not_silence_those_that_are_sampled():
+    x, errors = np.array([2, 4, 6, 8, 12, 25, 50]), np.array([0, 0, 0, 0, 0.1, 0.1, 0.1])
+    values = TRUTH["power"](x)
+    assert decay(x, values, errors).law == "power"
+    away = decay(x, values * np.where(errors > 0, 100, 1), errors)
+    assert not away.is_clear and away.power.high - away.power.low > 1
+
+
+def test_exact_values_that_scatter_have_intervals_that_hold_their_slope():
+    seed, trials = 5, 300
+    generator = np.random.default_rng(seed)
+    found = [decay(X, TRUTH["power"](X) * np.exp(0.05 * generator.standard_normal(len(X))), 0 * X) for _ in range(trials)]
+    covered = np.mean([one.power.low <= -2 <= one.power.high for one in found])
+    assert abs(covered - 0.95) < 5 * (0.95 * 0.05 / trials) ** 0.5, f"seed {seed}"
+
+
 def test_two_sizes_or_a_size_of_zero_are_no_law():
     for x in ([2, 4], [2, 2, 4], [0, 2, 4]):
         with pytest.raises(LabError, match="three different positive"):

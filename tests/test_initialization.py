@@ -15,7 +15,14 @@ SIGMAS = 5
 def rows() -> list[dict]:
     """A small run."""
     settings = study.Settings(
-        small=(2, 3, 4), large=(5,), wide=200, wide_layers=3, blocks=(1, 4), samples=1024, walks=1 << 18
+        small=(2, 3, 4),
+        large=(5,),
+        wide=200,
+        wide_layers=3,
+        blocks=(1, 4),
+        block_sizes=(4, 5, 6),
+        samples=1024,
+        walks=1 << 18,
     )
     return [{**case, **row} for case in study.cases(settings) for row in study.run(case)]
 
@@ -34,12 +41,12 @@ def test_the_gaussian_start_keeps_above_its_bound(rows):
 
 
 def test_identity_blocks_start_at_the_observable_s_value_and_do_not_know_their_number(rows):
-    one, four = study._of(rows, "identity_blocks")
+    one, four = study._numbered(rows, "identity_blocks")
     assert max(one["off"], four["off"]) < 1e-10
-    assert four["largest"] == pytest.approx(one["largest"], rel=study.SAME)
-    assert one["of_eigenstate"] < 1e-25 < 1e-4 < one["largest"]
-    control = study._of(rows, "uniform_blocks")
-    assert control[1]["largest"] < 0.9 * control[0]["largest"]
+    assert four["variance"] == pytest.approx(one["variance"], rel=study.SAME)
+    assert one["of_eigenstate"] < 1e-25 < 1e-4 < one["variance"]
+    control = study._numbered(rows, "uniform_blocks")
+    assert control[1]["variance"] < 0.9 * control[0]["variance"]
 
 
 @pytest.mark.parametrize("name", ["small_angle", "gaussian", "beta"])
@@ -54,8 +61,8 @@ def test_the_laws_of_walks_are_the_initializers(name):
         assert abs(values.mean() - law.cos(factor)) < SIGMAS * values.std() / size**0.5, f"seed {seed}"
 
 
-def test_the_figure_has_both_panels(rows):
-    left, right = study.figure(rows).axes
+def test_the_figure_has_all_panels(rows):
+    left, _, right = study.figure(rows).axes
     assert left.get_yscale() == "log" and "blocks" in right.get_xlabel()
     assert len(study.table(rows)) == len(rows)
 
