@@ -11,8 +11,10 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import n_local
 
-from circuits.errors import LabError
+from circuits.errors import LabError, UnknownName
 from circuits.families import function
+
+ENTANGLEMENTS = ("linear", "reverse_linear", "circular", "sca", "pairwise", "full")  # Qiskit's patterns
 
 
 def by_name(name: str):
@@ -31,11 +33,13 @@ def hardware_efficient(n_qubits: int, n_layers: int = 1, name: str = "w", entang
     """RY and RZ on every qubit, then CNOTs, `n_layers` times: 2 n_qubits n_layers weights.
 
     Args:
-        entanglement: any pattern `qiskit.circuit.library.n_local` knows ("linear", "circular", "full", ...).
+        entanglement: a pattern of `qiskit.circuit.library.n_local`: one of `ENTANGLEMENTS`, or pairs of qubits.
 
     Source: Kandala et al., Nature 549, 242 (2017); built by Qiskit's `n_local`.
     """
     check_size(n_qubits, n_layers)
+    if isinstance(entanglement, str) and entanglement not in ENTANGLEMENTS:
+        raise UnknownName("entanglement", entanglement, ENTANGLEMENTS)
     entangler = ["cx"] if n_qubits > 1 else []
     layers = n_local(
         n_qubits, ["ry", "rz"], entangler, entanglement, reps=n_layers, parameter_prefix=name,

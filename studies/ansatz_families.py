@@ -168,11 +168,11 @@ def verdict(rows: list[dict]) -> str:
     sizes = sorted({row["n_qubits"] for row in rows})
     least = min(row["largest"] for row in rows if row["n_qubits"] == sizes[-1])
     words = "; ".join(f"{arm.replace('_', ' ')} {slope}" for arm, slope in found)
-    best, worst = found[-1], found[0]
+    fastest = " or ".join(arm.replace("_", " ") for arm, slope in found if slope.low <= found[0][1].high)
     return (
-        f"From {sizes[0]} to {sizes[-1]} qubits {worst[0].replace('_', ' ')} loses its gradients fastest, "
-        f"{best[0].replace('_', ' ')} least; the smallest of the largest variances is {least:.2g} there. Slopes of "
-        f"ln(largest variance) per qubit, 95 % intervals: {words}. {_control(rows)}"
+        f"From {sizes[0]} to {sizes[-1]} qubits {fastest} loses its gradients fastest, as far as intervals tell them apart; "
+        f"the smallest of the largest variances is {least:.2g} there. Slopes of ln(largest variance) per qubit, 95 % "
+        f"intervals: {words}. {_control(rows)}"
     )
 
 
@@ -205,8 +205,9 @@ def figure(rows: list[dict]):
     found = slopes(rows)
     title = "Which ansatz keeps its gradients"
     if found:
-        order = sorted(found, key=lambda arm: found[arm].value)
-        title = f"{order[0].replace('_', ' ').capitalize()} loses its gradients fastest"
+        first, second = sorted(found, key=lambda arm: found[arm].value)[:2]
+        if found[first].high < found[second].low:
+            title = f"{first.replace('_', ' ').capitalize()} loses its gradients fastest"
     axes.set_title(title)
     drawing.legend(loc="outside right center")
     return drawing

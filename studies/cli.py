@@ -137,6 +137,8 @@ def on_own_circuit(study, circuit: str | None, observable: str | None):
     from studies.base import load
 
     own = [f"{key}={value}" for key, value in (("circuit", circuit), ("observable", observable)) if value is not None]
+    if own and circuit is None and study.name == "barren_plateaus":
+        raise LabError("--observable needs a circuit to be measured on: write --circuit FILE as well")
     if own and study.name == "barren_plateaus":
         study = load("own_circuit")
     if own and study.name != "own_circuit":

@@ -23,7 +23,7 @@ import numpy as np
 
 from circuits.errors import LabError
 from studies.decay import decay
-from studies.drawing import COLOURS, MARKERS, NEUTRAL
+from studies.drawing import COLOURS, MARKERS
 from studies.landscape import gradient_variance
 
 LOCALITY = 2
@@ -202,8 +202,8 @@ def table(rows: list[dict]) -> list[dict]:
             "low": row["variance"] and row["variance"] * math.exp(-1.96 * row["error"]),
             "high": row["variance"] and row["variance"] * math.exp(1.96 * row["error"]),
             "of_uniform": _of_uniform(rows, row),
-            "norm": row.get("norm"),
-            "bound": bound(row["n_layers"]) if arm == "gaussian" else None,
+            "squared_norm": row.get("norm"),
+            "its_bound": bound(row["n_layers"]) if arm == "gaussian" else None,
             "below": row.get("below") if row["variance"] is None else None,
             "sigmas": round(row["furthest"], 1) if row.get("furthest") else None,
         }
@@ -318,8 +318,6 @@ def figure(rows: list[dict]):
         _series(middle, number, arm, "n_qubits", _sized(rows, arm))
         _series(right, number, arm, "blocks", _numbered(rows, arm))
     depths = sorted({row["n_qubits"] for arm in STARTS for row in _deep(rows, arm)})
-    label = "bound on the gaussian's norm"
-    left.plot(depths, [bound(depth) for depth in depths], color=NEUTRAL, ls=":", label=label)
     left.set(xscale="log", yscale="log", xlabel="qubits and layers", ylabel="variance, first RX of a middle qubit")
     left.set_title("A narrow start keeps gradients")
     sized, numbered = _sized(rows, BLOCKS[0]), _numbered(rows, BLOCKS[0])

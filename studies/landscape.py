@@ -89,6 +89,11 @@ def gradient_variance(
     """
     if method not in METHODS:
         raise UnknownName("method", method, METHODS)
+    if not hasattr(circuit, "parameters"):
+        raise LabError(
+            f"circuit must be a qiskit QuantumCircuit, got {type(circuit).__name__} {str(circuit)[:40]!r}: build one with "
+            "circuits.ansatze, or read a file with `qiskit.qasm3.load` or `studies run barren_plateaus --circuit FILE`"
+        )
     angles = _angles(distribution, width, circuit, observable)
     _check(circuit, n_samples, relative_error)
     if method == "pauli_walk":

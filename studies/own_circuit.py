@@ -13,6 +13,7 @@ Minutes: 0.1 for small circuits; `studies run barren_plateaus --circuit FILE --o
 import base64
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -20,9 +21,11 @@ from circuits.errors import LabError, UnknownName, Unsupported
 from studies.drawing import COLOURS, MARKERS, NEUTRAL
 from studies.exact import middle_variance
 from studies.landscape import METHODS, gradient_variance
+from studies.words import counted
 
 LARGEST_STATE = 20  # qubits, for one after another of a thousand samples
 AGREEMENT = 4.0
+MOST_NAMED = 32  # parameters that have room for their names on the axis
 EXAMPLE = "OPENQASM 3.0;"  # stands for the circuit that is looked at when none is given
 
 
@@ -50,8 +53,8 @@ class Settings:
 
     @classmethod
     def quick(cls) -> "Settings":
-        """Pauli walks alone."""
-        return cls(walks=1 << 20, roads=METHODS[1:])
+        """Fewer samples and walks."""
+        return cls(samples=128, walks=1 << 20)
 
     def __post_init__(self):
         from circuits.lowering import lower
@@ -126,7 +129,7 @@ def run(case: dict) -> list[dict]:
     rows = [
         {
             "parameter": name,
-            "variance": float(found.gradient.value[j]),
+            "variance": 0.0 if _says(found, j) == "zero" else float(found.gradient.value[j]),
             "low": float(found.gradient.low[j]),
             "high": float(found.gradient.high[j]),
             "error": _finite(found.gradient.log_error[j]),
@@ -202,16 +205,27 @@ def verdict(rows: list[dict]) -> str:
     if not seen:
         return f"Flat: none of {len(parts)} gradient components has a variance that could be measured. {closed}".strip()
     ratio = float(np.median(seen)) / middle_variance(n)
-    flat = "as flat as a random state's" if ratio < 2 else f"{ratio:.3g} times as wide as a 2-design's of {n} qubits"
+    flat = "as flat as a random state's" if ratio < 2 else f"{ratio:.3g} times less flat than a random state's of {n} qubits"
     unseen = len(parts) - len(seen) - zeros
     words = [
-        f"The landscape is {flat}: of {len(parts)} gradient components the median variance is {np.median(seen):.3g}, the "
-        f"smallest measured {min(seen):.3g}, the largest {max(seen):.3g}; a 2-design's would be {middle_variance(n):.3g}.",
-        f"{zeros} components are zero at all angles and {unseen} too small to be measured." if zeros + unseen else "",
+        f"{_named(rows)}: the landscape is {flat}. Of {len(seen)} gradient components that are measured the median variance "
+        f"is {np.median(seen):.3g}, the smallest {min(seen):.3g}, the largest {max(seen):.3g}; a 2-design's would be "
+        f"{middle_variance(n):.3g}.",
+        f"{counted(zeros, 'component')} of {len(parts)} vanish at all angles: their gates are outside of the observable's "
+        "light cone, or commute with what it has become there."
+        if zeros
+        else "",
+        f"{counted(unseen, 'component')} are too small to be measured." if unseen else "",
         _agreement(rows),
         closed,
     ]
     return " ".join(word for word in words if word)
+
+
+def _named(rows: list[dict]) -> str:
+    """The circuit's file and the observable."""
+    name = Path(rows[0]["name"]).name or "hardware_efficient on 6 qubits"
+    return f"{name}, {rows[0]['observable'] or 'ZZ on the two middle qubits'}"
 
 
 def _agreement(rows: list[dict]) -> str:
@@ -243,9 +257,12 @@ def figure(rows: list[dict]):
             axes.errorbar(at + 0.2 * number, value, [value - low, high - value], label=labels[road], **look)
     n = rows[0]["n_qubits"]
     axes.axhline(middle_variance(n), color=NEUTRAL, lw=1.2, ls=":", label=f"2-design of {n} qubits")
-    axes.set(xlabel="parameter, in the circuit's order", ylabel="variance of the derivative", yscale="log")
+    parameters = [r["parameter"] for r in _measured(rows) if r["parameter"] != "loss"]
+    if len(parameters) <= MOST_NAMED:
+        axes.set_xticks(range(len(parameters)), parameters, rotation=90, fontsize=8)
+    axes.set(xlabel="parameter", ylabel="variance of the derivative", yscale="log")
     seen = [r["variance"] for r in _measured(rows) if r["says"] == "measured" and r["parameter"] != "loss"]
     share = f"{np.median(seen) / middle_variance(n):.2g} times a 2-design's" if seen else "too small to be measured"
-    axes.set_title(f"The median variance of a derivative is {share}")
+    axes.set_title(f"{_named(rows)}:\nthe median variance of a derivative is {share}")
     axes.legend()
     return drawing
