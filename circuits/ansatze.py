@@ -144,6 +144,29 @@ def random_pauli(n_qubits: int, n_layers: int = 1, name: str = "w", seed: int | 
     return circuit
 
 
+def commuting_blocks(n_qubits: int, n_layers: int = 1, name: str = "w") -> QuantumCircuit:
+    """Blocks of commuting rotations, each two of which anticommute as a whole: n_qubits n_layers weights.
+
+    On |+...+> the blocks are, in turn, exp(-i t X_0 / 2) with exp(-i t X_0 Z_i / 2), and the same with Z_0; Hadamard gates
+    on all but qubit 0 end it. All derivatives of a block are measured at once: see `diff_method="commuting-blocks"`.
+
+    Source: commuting-block circuits, Bowles, Wierichs, Park, Quantum 9, 1873 (2025).
+    """
+    check_size(n_qubits, n_layers)
+    weights = ParameterVector(name, n_qubits * n_layers)
+    circuit = QuantumCircuit(n_qubits, name="commuting_blocks")
+    circuit.h(range(n_qubits))
+    for block in range(n_layers):
+        first, *others = weights[block * n_qubits : (block + 1) * n_qubits]
+        alone, beside = (circuit.rx, circuit.rzx) if block % 2 == 0 else (circuit.rz, circuit.rzz)
+        alone(first, 0)
+        for qubit, weight in enumerate(others, 1):
+            beside(weight, qubit, 0)
+    if n_qubits > 1:
+        circuit.h(range(1, n_qubits))
+    return circuit
+
+
 def hva_tfim(n_qubits: int, n_layers: int = 1, name: str = "w", periodic: bool = False) -> QuantumCircuit:
     """From |+...+>: exp(-i a/2 sum Z_j Z_j+1), then exp(-i b/2 sum X_j), `n_layers` times: two shared weights a layer.
 

@@ -89,13 +89,8 @@ def gradient_variance(
     """
     if method not in METHODS:
         raise UnknownName("method", method, METHODS)
-    if not hasattr(circuit, "parameters"):
-        raise LabError(
-            f"circuit must be a qiskit QuantumCircuit, got {type(circuit).__name__} {str(circuit)[:40]!r}: build one with "
-            "circuits.ansatze, or read a file with `qiskit.qasm3.load` or `studies run barren_plateaus --circuit FILE`"
-        )
-    angles = _angles(distribution, width, circuit, observable)
     _check(circuit, n_samples, relative_error)
+    angles = _angles(distribution, width, circuit, observable)
     if method == "pauli_walk":
         limit = MOST_WALKS if n_samples is None else n_samples
         return _by_walks(circuit, observable, angles, limit, seed, level, relative_error or 0.01, random_axes, noise)
@@ -240,6 +235,11 @@ def _gaussian_width(circuit, observable) -> float:
 
 
 def _check(circuit, n_samples, relative_error) -> None:
+    if not hasattr(circuit, "parameters"):
+        raise LabError(
+            f"circuit must be a qiskit QuantumCircuit, got {type(circuit).__name__} {str(circuit)[:40]!r}: build one with "
+            "circuits.ansatze, or read a file with `qiskit.qasm3.load` or `studies run barren_plateaus --circuit FILE`"
+        )
     is_whole = isinstance(n_samples, int) and not isinstance(n_samples, bool)
     if n_samples is not None and not (is_whole and n_samples >= FEWEST_SAMPLES):
         raise LabError(f"n_samples must be a whole number of at least {FEWEST_SAMPLES}, got {n_samples!r}")

@@ -15,6 +15,7 @@ from qml import QuantumLayer
 from qml.backends.base import Slots, resolve
 from qml.evaluation import Evaluation
 from qml.gradients import base as gradients
+from qml.gradients.commuting_blocks import CommutingBlocks
 from qml.gradients.random_directions import RandomDirections
 from qml.gradients.spsa import SPSA
 from qml.shifts import rule, rules
@@ -24,7 +25,7 @@ METHODS = gradients.names()
 PAIRS = [(b, m) for b in BACKENDS for m in METHODS if m != "adjoint" or resolve(b).adjoint]
 EXACT_PAIRS = [(b, m) for b, m in PAIRS if m in ("adjoint", "parameter-shift", "backprop", "hadamard")]
 TOLERANCE = {"adjoint": 1e-9, "parameter-shift": 1e-9, "finite-diff": 1e-6, "backprop": 1e-9, "hadamard": 1e-9}
-TOLERANCE["random-directions"] = 1e-9  # along all of them
+TOLERANCE |= {"random-directions": 1e-9, "commuting-blocks": 1e-9}  # the first along all directions
 
 
 def evaluation(case, backend, method, split=True, shots=None):
@@ -35,6 +36,8 @@ def evaluation(case, backend, method, split=True, shots=None):
         method = RandomDirections(max(1, n_slots))
     if program.amplitudes and getattr(method, "name", method) in ANGLES_ALONE:
         pytest.skip("the method refuses amplitudes of initial states, as another test shows")
+    if method == "commuting-blocks" and case.name in NOT_CLIFFORD:
+        pytest.skip("the method refuses gates that are no Pauli rotations and not Clifford, as another test shows")
     first = set(program.amplitudes) or (set(range(n_slots // 2)) if split else set())
     slots = Slots(tuple(sorted(first)), tuple(s for s in range(n_slots) if s not in first))
     compiled = resolve(backend).compile(program, as_list(case.observables, program.n_qubits), slots)
@@ -58,7 +61,8 @@ def oracle_gradient(oracle, evaluation, inputs, weights, cotangents):
     return values, *compiled.slots.split(slopes, shared=weights.ndim == 1)
 
 
-ANGLES_ALONE = ("hadamard", "random-directions")
+ANGLES_ALONE = ("hadamard", "random-directions", "commuting-blocks")
+NOT_CLIFFORD = ("middle", "shared", "controlled", "composite")
 SEED = np.random.SeedSequence(3)
 
 
@@ -223,6 +227,51 @@ def test_random_directions_are_unbiased_with_the_variance_that_theory_gives(n_di
 def test_methods_of_angles_refuse_amplitudes_and_name_what_would_do(method, catalogue):
     with pytest.raises(Unsupported, match="parameter-shift"):
         QuantumLayer(catalogue["amplitude"].circuit, diff_method=method)
+
+
+@pytest.mark.parametrize("name", NOT_CLIFFORD)
+def test_commuting_blocks_refuse_gates_that_are_not_clifford(name, catalogue):
+    with pytest.raises(Unsupported, match="parameter-shift"):
+        QuantumLayer(catalogue[name].circuit, diff_method="commuting-blocks")
+
+
+@pytest.mark.parametrize("n_blocks", [1, 2, 5])
+def test_a_block_takes_one_circuit_and_its_parts_read_apart_two_but_for_the_last(n_blocks):
+    circuit = ansatze.commuting_blocks(4, n_blocks)
+    layers = {
+        joint: QuantumLayer(circuit, "ZZZZ", diff_method=CommutingBlocks(joint), seed=1, dtype=torch.float64)
+        for joint in (True, False)
+    }
+    wanted = QuantumLayer(circuit, "ZZZZ", seed=1, dtype=torch.float64)
+    for layer in (wanted, *layers.values()):
+        layer().sum().backward()
+    for joint, expected in ((True, n_blocks), (False, 2 * n_blocks - 1)):
+        run = layers[joint]._evaluation
+        assert run.method.circuits(run, 1, (False, True)) == expected
+        assert torch.allclose(layers[joint].w.grad, wanted.w.grad, atol=1e-12)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize(
+    ("circuit", "observables"),
+    [
+        (ansatze.commuting_blocks(3, 3), ["ZZZ"]),
+        (ansatze.hardware_efficient(2, 2), ["ZX", "YY"]),
+        (ansatze.brickwork(3, 1), ["ZIX"]),
+    ],
+    ids=["blocks", "hardware_efficient", "brickwork"],
+)
+def test_commuting_blocks_from_shots_are_unbiased(circuit, observables, joint):
+    seed, repeats = 23, 300
+    compiled = resolve("native").compile(lower(circuit), as_list(observables, circuit.num_qubits))
+    exact = Evaluation(compiled, gradients.resolve("adjoint", compiled, None))
+    inputs, weights = np.zeros((1, 0)), np.random.default_rng(seed).uniform(-2, 2, circuit.num_parameters)
+    cotangents = np.array([[1.0, -0.7][: len(observables)]])
+    wanted = exact.vjp(inputs, weights, cotangents, SEED)[1]
+    rows = [np.repeat(a.reshape(1, -1), repeats, axis=0) for a in (inputs, weights, cotangents)]
+    found = Evaluation(compiled, CommutingBlocks(joint), shots=20).vjp(*rows, np.random.SeedSequence(seed))[1]
+    error = found.std(axis=0, ddof=1) / np.sqrt(repeats)
+    assert (np.abs(found.mean(axis=0) - wanted) <= 5 * error + 1e-12).all(), f"seed {seed}"
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True])
