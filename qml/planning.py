@@ -12,6 +12,7 @@ from qml.evaluation import CHUNK_ROWS
 from qml.layer import QuantumLayer
 
 PROBE = 0.05  # seconds that a trial should take to be believed
+MUCH = 2.0
 TRIALS = 3
 
 
@@ -22,7 +23,8 @@ class Plan:
     Attributes:
         circuits, shots: of values and derivatives, exact.
         peak_bytes: of states at one time.
-        seconds: from short trials on this machine, to within a factor of two on an idle one.
+        seconds: from short trials on this machine, to within a factor of two on an idle one; what a method compiles is
+            counted once.
     """
 
     circuits: int
@@ -69,6 +71,7 @@ def plan(layer: QuantumLayer, batch_size: int = 1, n_steps: int = 1, input_gradi
     at_once = max(batch_size, min(rows, CHUNK_ROWS // batch_size * batch_size))
     n_bytes = evaluation.compiled.n_bytes(at_once, _dtype(layer), gradient=rows == 0)
     seconds = n_steps * _seconds(layer, batch_size, rows, at_once)
+    seconds += evaluation.method.programs(evaluation, needs) * _compiling(layer)
     return Plan(circuits, circuits * (layer.shots or 0), n_bytes, seconds)
 
 
@@ -85,12 +88,28 @@ def _seconds(layer: QuantumLayer, batch_size: int, rows: int, at_once: int) -> f
     return forward + chunks * _tried(lambda count: _values(layer, count), min(rows, at_once))
 
 
+def _compiling(layer: QuantumLayer) -> float:
+    """Of one program like the layer's, until its first value is there."""
+    compiled = layer._evaluation.compiled
+    angles = [part.detach().numpy(force=True) for part in layer._angles(*_numbers(layer, 1))]
+    started = time.perf_counter()
+    again = layer.backend.compile(compiled.program, compiled.observables, compiled.slots)
+    again.expectations(*angles)
+    between = time.perf_counter()
+    again.expectations(*angles)
+    return max(0.0, 2 * between - started - time.perf_counter())
+
+
 def _tried(run: Callable[[int], None], wanted: int) -> float:
     """Seconds of `run(wanted)`, from the largest power of two of samples that a short trial allows."""
-    run(1)  # plans and compiled kernels are not part of a step
+    first = _seconds_of(run, 1)  # plans and compiled kernels are part of it, which does not matter where it is long
+    if first > MUCH:
+        return first * wanted
     count = 1
     while True:
-        spent = min(_seconds_of(run, count) for _ in range(TRIALS))
+        spent = _seconds_of(run, count)
+        for _ in range(TRIALS - 1 if spent <= PROBE else 0):
+            spent = min(spent, _seconds_of(run, count))
         if count == wanted or spent > PROBE:
             return spent * wanted / count
         count = min(wanted, 4 * count)

@@ -43,6 +43,10 @@ class GradientMethod(ABC):
             needs: whether derivatives by inputs, and by weights, are wanted.
         """
 
+    def programs(self, evaluation: "Evaluation", needs: tuple[bool, bool]) -> int:
+        """How many further programs `vjp` compiles, at the first gradient or, where they are too many to keep, at each."""
+        return 0
+
     @abstractmethod
     def vjp(
         self,

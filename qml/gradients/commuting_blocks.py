@@ -49,7 +49,10 @@ class CommutingBlocks(GradientMethod):
         _ends(evaluation.compiled.program)
 
     def circuits(self, evaluation, batch, needs):
-        return batch * len(self._of(evaluation, needs))
+        return batch * self.programs(evaluation, needs)
+
+    def programs(self, evaluation, needs):
+        return len(self._of(evaluation, needs))
 
     def vjp(self, evaluation, inputs, weights, cotangents, seed, kept, needs):
         slots = evaluation.compiled.slots

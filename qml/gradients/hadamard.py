@@ -45,6 +45,9 @@ class HadamardTest(GradientMethod):
         turned = evaluation.compiled.program.rotation_of_slot()
         return batch * evaluation.n_bases * sum(len(_signs(turned[slot])) for slot in wanted_slots(evaluation, needs))
 
+    def programs(self, evaluation, needs):
+        return self.circuits(evaluation, 1, needs) // evaluation.n_bases
+
     def vjp(self, evaluation, inputs, weights, cotangents, seed, kept, needs):
         slots, gradients = evaluation.compiled.slots, []
         for own, (places, width, wanted) in enumerate(
