@@ -35,6 +35,9 @@ def train(
     watch_plateau: Annotated[
         bool, typer.Option("--watch-plateau", help="Say at the end whether the gradients could be seen.")
     ] = False,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="Say at the end what this run cost, in circuits, gates, bytes and seconds.")
+    ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Forget the folder's checkpoints.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -58,12 +61,15 @@ def train(
             training_run.forget(folder)
         names = ("hybrid",) if no_twin else ("hybrid", "twin")
         watch = _watch() if watch_plateau else None
-        classes, scores = _train_all(names, options, *parts, folder, watch)
+        with _counted(ledger) as cost:
+            classes, scores = _train_all(names, options, *parts, folder, watch)
         sizes = {"data": parts[0].name, "n_train": len(parts[0].labels), "n_test": len(parts[1].labels)}
         document = sizes | {"settings": settings, "classes": classes}
         if watch is not None:
             document["plateau"] = _plateau(watch)
-        _report(folder, document, scores, json)
+        if cost is not None:
+            document["ledger"] = cost.as_dict()
+        _report(folder, document, scores, json, cost)
 
 
 def _absolute(path: str | None) -> str | None:
@@ -99,6 +105,15 @@ def _watch():
     return PlateauWatch()
 
 
+def _counted(wanted: bool):
+    """A ledger, or None."""
+    from contextlib import nullcontext
+
+    from qml import ledger
+
+    return ledger() if wanted else nullcontext()
+
+
 def _plateau(watch) -> str:
     """What the watch says, if it saw a step."""
     return str(watch.read()) if watch.has_seen else "Cannot tell: no step was seen, the run was finished before."
@@ -119,7 +134,7 @@ def _train_all(names, options: dict, train, test, folder: Path, plateau_watch):
     return model.classes_.tolist(), scores
 
 
-def _report(folder: Path, document: dict, scores: list, as_json: bool) -> None:
+def _report(folder: Path, document: dict, scores: list, as_json: bool, cost) -> None:
     """Write pictures and results into the folder and print what was found."""
     from json import dumps
 
@@ -144,5 +159,7 @@ def _report(folder: Path, document: dict, scores: list, as_json: bool) -> None:
     training_report.print_scores(scores, classes)
     if "plateau" in document:
         print(f"{'gradients':10} {document['plateau']}")
+    if cost is not None:
+        print(f"what this run cost, both models together where there are two:\n{cost}")
     for what, path in files.items():
         print(f"{what:10} {path}")
