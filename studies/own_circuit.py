@@ -53,8 +53,8 @@ class Settings:
 
     @classmethod
     def quick(cls) -> "Settings":
-        """Fewer samples and walks."""
-        return cls(samples=128, walks=1 << 20)
+        """Pauli walks alone, or where the circuit is closed to them a few samples of state vectors."""
+        return cls(samples=128, walks=1 << 20, roads=METHODS[1:])
 
     def __post_init__(self):
         from circuits.lowering import lower
@@ -110,19 +110,29 @@ def cases(settings: Settings) -> list[dict]:
         "distribution": settings.distribution, "width": settings.width, "seed": settings.seed,
     }  # fmt: skip
     most = dict(zip(METHODS, (settings.samples, settings.walks)))
-    return [{"road": road, "samples": most[road], **shared} for road in METHODS if road in settings.roads]
+    otherwise = settings.samples if settings.roads == METHODS[1:] else 0  # draws, where walks alone are asked for and closed
+    return [
+        {"road": road, "samples": most[road], "otherwise": otherwise, **shared} for road in METHODS if road in settings.roads
+    ]
 
 
 def run(case: dict) -> list[dict]:
     """One row for each parameter and one for the loss, or one that says why the road is closed."""
+    rows = _by(case["road"], case["samples"], case)
+    if rows[0]["closed"] and case["otherwise"]:
+        rows += _by(METHODS[0], case["otherwise"], case)
+    return rows
+
+
+def _by(road: str, samples: int, case: dict) -> list[dict]:
     circuit = _circuit(case["circuit"], case["name"])
-    shared = {"n_qubits": circuit.num_qubits}
+    shared = {"n_qubits": circuit.num_qubits, "by": road}
     try:
-        if case["road"] == METHODS[0] and circuit.num_qubits > LARGEST_STATE:
+        if road == METHODS[0] and circuit.num_qubits > LARGEST_STATE:
             raise Unsupported(f"{circuit.num_qubits} qubits are more than the {LARGEST_STATE} of this study's state vectors")
         found = gradient_variance(
-            circuit, _observable(case["observable"], circuit.num_qubits), case["samples"], case["seed"],
-            case["distribution"], width=case["width"] or None, method=case["road"],
+            circuit, _observable(case["observable"], circuit.num_qubits), samples, case["seed"],
+            case["distribution"], width=case["width"] or None, method=road,
         )  # fmt: skip
     except LabError as error:
         return [{**shared, "parameter": None, "closed": str(error)}]
@@ -157,7 +167,7 @@ def _finite(value) -> float | None:
 def table(rows: list[dict]) -> list[dict]:
     """One line for the loss and each parameter, its variance by both roads and how far they are apart."""
     names = list(dict.fromkeys(row["parameter"] for row in rows if not row["closed"]))
-    by_road = {road: {r["parameter"]: r for r in rows if r["road"] == road and not r["closed"]} for road in METHODS}
+    by_road = {road: {r["parameter"]: r for r in rows if r["by"] == road and not r["closed"]} for road in METHODS}
     return [_line(name, *(by_road[road].get(name) for road in METHODS)) for name in sorted(names, key=lambda n: n != "loss")]
 
 
@@ -185,7 +195,7 @@ def _sigmas(state: dict | None, walk: dict | None) -> float | None:
 def _measured(rows: list[dict]) -> list[dict]:
     """The rows of the road that says more: walks where they are open."""
     for road in reversed(METHODS):
-        chosen = [row for row in rows if row["road"] == road and not row["closed"]]
+        chosen = [row for row in rows if row["by"] == road and not row["closed"]]
         if chosen:
             return chosen
     return []
@@ -194,7 +204,7 @@ def _measured(rows: list[dict]) -> list[dict]:
 def verdict(rows: list[dict]) -> str:
     """How large the variances are beside a 2-design's, and whether the two roads agree."""
     chosen = _measured(rows)
-    closed = " ".join(f"No {row['road'].replace('_', ' ')}: {row['closed']}." for row in rows if row["closed"])
+    closed = " ".join(f"No {row['by'].replace('_', ' ')}: {row['closed']}." for row in rows if row["closed"])
     if not chosen:
         return f"Not answered. {closed}"
     n, parts = chosen[0]["n_qubits"], [row for row in chosen if row["parameter"] != "loss"]
@@ -247,10 +257,10 @@ def figure(rows: list[dict]):
     labels = {"state_vector": "state vectors", "pauli_walk": "Pauli walks"}
     for number, road in enumerate(METHODS):
         chosen = [
-            r for r in rows if r["road"] == road and not r["closed"] and r["parameter"] != "loss" and r["says"] == "measured"
+            r for r in rows if r["by"] == road and not r["closed"] and r["parameter"] != "loss" and r["says"] == "measured"
         ]
         if chosen:
-            names = [r["parameter"] for r in rows if r["road"] == road and r["parameter"] not in (None, "loss")]
+            names = [r["parameter"] for r in rows if r["by"] == road and r["parameter"] not in (None, "loss")]
             at = np.array([names.index(r["parameter"]) for r in chosen])
             value, low, high = (np.array([r[key] for r in chosen]) for key in ("variance", "low", "high"))
             look = {"color": COLOURS[number], "fmt": MARKERS[number], "ms": 4, "capsize": 2}

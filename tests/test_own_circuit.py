@@ -87,3 +87,16 @@ def test_the_example_is_as_wide_as_its_exact_values_say():
     assert "6 qubits" in own_circuit.verdict(rows)
     assert middle_variance(1) == pytest.approx(2 / 9)
     assert math.isclose(middle_variance(2), 0.10666666666666667)
+
+
+def test_quick_takes_state_vectors_where_walks_are_closed(run, tmp_path):
+    (tmp_path / "mine.qasm").write_text(QASM + "rx(a) q[1];\n")
+    code, out, _ = run("--quick", "--circuit", "mine.qasm", "--observable", "ZI", "--json")
+    found = json.loads(out)
+    assert code == 0 and "mine.qasm, ZI" in found["verdict"] and "No pauli walk: parameter 'a'" in found["verdict"]
+    assert {line["parameter"] for line in found["table"]} == {"loss", "a", "b"}
+
+
+def test_an_observable_without_a_circuit_is_refused(run):
+    code, _, err = run("--observable", "ZZ")
+    assert code == 2 and "--circuit FILE" in err
