@@ -175,7 +175,7 @@ def _sentence(arm: str, chosen: list[dict]) -> str:
             f"{last['below']:.2g}."
         )
     reach = "in reach of" if 1 / last["median"] <= SHOTS else "beyond"
-    end = f"at {last['n_qubits']} qubits the median derivative needs {1 / last['median']:.2g} shots, {reach} {SHOTS:.0e}"
+    end = f"at {last['n_qubits']} qubits the median derivative needs {float(f'{1 / last["median"]:.2g}'):,.0f} shots, {reach} {SHOTS:,.0f}"
     return f"{name}: {_law(seen)}; {end}."
 
 
