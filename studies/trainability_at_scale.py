@@ -175,7 +175,8 @@ def _sentence(arm: str, chosen: list[dict]) -> str:
             f"{last['below']:.2g}."
         )
     reach = "in reach of" if 1 / last["median"] <= SHOTS else "beyond"
-    end = f"at {last['n_qubits']} qubits the median derivative needs {float(f'{1 / last["median"]:.2g}'):,.0f} shots, {reach} {SHOTS:,.0f}"
+    needed = float(f"{1 / last['median']:.2g}")
+    end = f"at {last['n_qubits']} qubits the median derivative needs {needed:,.0f} shots, {reach} {SHOTS:,.0f}"
     return f"{name}: {_law(seen)}; {end}."
 
 
