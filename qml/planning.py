@@ -59,6 +59,8 @@ def plan(layer: QuantumLayer, batch_size: int = 1, n_steps: int = 1, input_gradi
 
     Cost: a twentieth of a second of runs with few samples, or one circuit where that takes longer.
     """
+    if not isinstance(layer, QuantumLayer):
+        raise LabError(f"a plan is made for a QuantumLayer, got {type(layer).__name__}: pass the layer inside the model")
     for name, value in (("batch_size", batch_size), ("n_steps", n_steps)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise LabError(f"{name} must be a whole number of at least 1, got {value!r}")

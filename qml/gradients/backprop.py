@@ -1,6 +1,7 @@
 """Backpropagation: torch's autograd through a plain state vector that keeps every intermediate state."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from weakref import WeakKeyDictionary
 
@@ -43,17 +44,21 @@ class Backprop(GradientMethod):
         state = batch * 2 * weights.dtype.itemsize << program.n_qubits
         check_memory(SAVED_A_GATE * state * (len(program.gates) + 1), "backpropagation, which keeps all states,")
         simulator = self._simulators.setdefault(compiled, _StateVector(program, compiled.observables))
-        rows = torch.tensor(compiled.slots.join(inputs, weights), requires_grad=True)
+        angles = compiled.slots.join(inputs, weights)
         n_gates = batch * len(program.gates)
         # Forward, and back through each gate the derivatives by the state and by what it was made of.
-        saved = _Saved()
-        with costs.run(gates=3 * n_gates, passes=3 * n_gates) as spent, saved, torch.enable_grad():
-            values = simulator.expectations(rows)
-            (gradient,) = torch.autograd.grad((values * torch.tensor(cotangents)).sum(), rows)
-            spent.peak_bytes = saved.n_bytes
-        of_slots = gradient.numpy()
+        with costs.run(gates=3 * n_gates, passes=3 * n_gates) as spent:
+            of_slots, spent.peak_bytes = _in_plain_torch(simulator.derivatives, angles, cotangents)
         d_inputs, d_weights = (of_slots[list(part)].T for part in (compiled.slots.inputs, compiled.slots.weights))
         return from_rows(np.concatenate([d_inputs, d_weights], axis=1), inputs, weights)
+
+
+def _in_plain_torch(function: Callable, *arguments):
+    """Outside of `torch.func` transforms, whose levels, a thread's own, let nothing inside be differentiated for itself."""
+    if not torch._C._are_functorch_transforms_active():
+        return function(*arguments)
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(function, *arguments).result()
 
 
 class _Saved(torch.autograd.graph.saved_tensors_hooks):
@@ -62,6 +67,10 @@ class _Saved(torch.autograd.graph.saved_tensors_hooks):
     def __init__(self):
         self._storages: dict[int, int] = {}
         super().__init__(self._keep, lambda tensor: tensor)
+
+    def __enter__(self):
+        super().__enter__()
+        return self
 
     def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
@@ -87,6 +96,14 @@ class _StateVector:
         ]
         self._index = torch.arange(1 << program.n_qubits)
         self._action = cache(self._acted)
+
+    def derivatives(self, angles: np.ndarray, cotangents: np.ndarray) -> tuple[np.ndarray, int]:
+        """(n_slots, B) derivatives by every slot, and the bytes that were kept for them."""
+        rows = torch.tensor(angles, requires_grad=True)
+        with _Saved() as saved, torch.enable_grad():
+            total = (self.expectations(rows) * torch.tensor(cotangents)).sum()
+            (gradient,) = torch.autograd.grad(total, rows)
+        return gradient.numpy(), saved.n_bytes
 
     def expectations(self, slots: torch.Tensor) -> torch.Tensor:
         """(B, K) from the (n_slots, B) values of all slots."""
