@@ -4,7 +4,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -14,85 +13,32 @@ import torch
 
 from circuits.errors import LabError
 from qml.layer import QuantumLayer
+from qml.plateau_reading import SIGMAS, Evidence, Group, Reading, verdict
 from qml.shift_noise import ShiftNoise
 
 DEFAULT_SHOTS = 1000  # at which an exact layer is judged
-MOST_SAMPLES = 16  # of the last batch, at the redrawn weights
-FAR = 4.0  # times the shots that would still show the gradient: less is no plateau
+MOST_SAMPLES = 16  # of a step, at the redrawn weights
 MOST_SHIFTED = 4096  # circuits of the shift rule: with many weights it looks at fewer samples, at least at one
-
-
-@dataclass(frozen=True)
-class Group:
-    """Some of the weights over the recent steps.
-
-    Attributes:
-        variance: mean square of the loss's derivatives. snr: its root over the standard error that the shift rule has at the
-            watch's shots. shots_needed: for a ratio of one.
-    """
-
-    name: str
-    variance: float
-    snr: float
-    shots_needed: float
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a watch sees.
-
-    Attributes:
-        says: "training", "plateau", "minimum" or "cannot tell".
-        groups: the weights by group, and all of them as the last one.
-        here, redrawn: mean square of a random output's derivatives, at these weights and typically at random ones.
-        noise: what shots add to it.
-    """
-
-    says: str
-    groups: tuple[Group, ...]
-    shots: int
-    here: float
-    redrawn: float
-    noise: float
-    losses: tuple[float, float]
-
-    def __str__(self) -> str:
-        everything, first, last = self.groups[-1], *self.losses
-        needed = (
-            f"{_shown(everything.shots_needed)} shots" if math.isfinite(everything.shots_needed) else "more shots than any"
-        )
-        signal = f"signal-to-noise ratio {everything.snr:.2g} at {self.shots} shots, {needed} for a ratio of one"
-        if self.says == "training":
-            return f"The gradient can be seen: {signal}."
-        if self.says == "plateau":
-            return (
-                f"A barren plateau: {signal}; at redrawn weights an output's derivatives have the variance "
-                f"{self.redrawn:.2g}, below the {self.noise:.2g} that shots add. Fewer layers, a local observable or a "
-                "narrow start help."
-            )
-        if self.says == "minimum":
-            return (
-                f"A minimum, not a plateau: {signal}, but at redrawn weights derivatives stand clear of the noise "
-                f"({self.redrawn:.2g} against {self.noise:.2g}), and the loss went from {first:.3g} to {last:.3g}."
-            )
-        return (
-            f"Cannot tell: {signal}; an output's derivatives have the variance {self.here:.2g} here, {self.redrawn:.2g} at "
-            f"redrawn weights, and shots add {self.noise:.2g}."
-        )
+ROUNDING = 8  # units in the last place that a derivative may be off
 
 
 class PlateauWatch:
     """Follows a model's only `QuantumLayer`; call `step(loss)` after each backward pass, `read()` when you want to know.
 
-    The rule: the gradient of the loss over the last `window` steps is held against the standard error that the
-    parameter-shift rule has at `shots` shots a circuit. If it stands clear, the model trains. If not, the outputs' own
-    derivatives are looked at, at the present weights and at `n_redrawn` points drawn from the whole circle: where four
-    times the shots would not show these either, it is a plateau; where they stand clear and the loss lies below its first
-    value by more than shots would add to it, the gradient is small because this is a minimum (or a saddle on the way); else
-    it cannot tell.
+    The rule, by the signal-to-noise ratio: the gradient of the loss over the last `window` steps, against the standard error
+    that the parameter-shift rule has at `shots` shots a circuit; and likewise the derivatives of the outputs themselves, at
+    the present weights and at `n_redrawn` points drawn from the whole circle.
+
+    - training: the gradient's ratio is one or more, after however few steps.
+    - plateau: all three ratios are below one half, that of redrawn points typically (before the window is full: at each of
+      them), so that four times the shots would not resolve the gradient; and the outputs are such as redrawn points give.
+    - minimum (or a saddle on the way): the gradient's ratio is below one over a full window, the loss has fallen by more
+      than two standard errors, and redrawn points have a ratio of one or more, or outputs unlike these.
+    - zero gradient: no output depends on the weights. Cannot tell: everything else; the reading gives the reason.
 
     Angles are watched; weights that are only coefficients of observables are not. Shots that the layer's own gradients were
-    made of are subtracted from their mean square. What shots do to the loss's derivatives by the outputs is not counted.
+    made of are subtracted from their mean square; while the rest is less than three standard errors of it, three such are
+    added, and the ratio is at most this. What shots do to the loss's derivatives by the outputs is not counted.
 
     Args:
         model: a module with one `QuantumLayer` in it, or that layer; None: `following` will say.
@@ -107,9 +53,10 @@ class PlateauWatch:
             of the shift rule, whose noise is another.
 
     Cost: a step copies the gradient; `read` is n_redrawn + 1 exact gradients and one of the shift rule, on at most 16
-        samples (the latter on fewer where that is more than 4,096 circuits). Neither draws from the layer's stream of shots
-        nor changes its weights.
-    Source: McClean et al., Nat. Commun. 9, 4812 (2018), for weights on the whole circle; the noise is `qml.shift_noise`'s.
+        samples (the latter on fewer where that is more than 4,096 circuits), and neither draws from the layer's stream of
+        shots nor changes its weights.
+    Source: McClean et al., Nat. Commun. 9, 4812 (2018), for weights on the whole circle; Arrasmith et al., Quantum Sci.
+        Technol. 7, 045015 (2022), for outputs that concentrate on a plateau; the noise is `qml.shift_noise`'s.
     """
 
     def __init__(
@@ -161,8 +108,15 @@ class PlateauWatch:
             inputs = cotangents.new_zeros(1, 0)
         else:
             inputs = inputs.reshape(-1, inputs.shape[-1])
+        if not len(inputs):
+            return
         square = float(cotangents.to(torch.float64).square().sum())
-        self._batch = _Batch(inputs[:MOST_SAMPLES].clone(), cotangents[:MOST_SAMPLES].clone(), square)
+        inputs, cotangents = inputs[:MOST_SAMPLES].clone(), cotangents[:MOST_SAMPLES].clone()
+        if self._batch is not None:  # gradients add up, over parts of a batch or several calls in one loss
+            inputs = torch.cat([self._batch.inputs, inputs])[:MOST_SAMPLES]
+            cotangents = torch.cat([self._batch.cotangents, cotangents])[:MOST_SAMPLES]
+            square += self._batch.square
+        self._batch = _Batch(inputs, cotangents, square)
 
     @property
     def has_seen(self) -> bool:
@@ -173,16 +127,19 @@ class PlateauWatch:
         """Take note of the gradients that a backward pass left in the layer's weights.
 
         Raises:
-            LabError: there are none.
+            LabError: there are none since the last step, or they or the loss are not finite.
         """
         gradients = [getattr(self.layer, name).grad for name in _angle_vectors(self.layer)] if self.layer else [None]
         if any(gradient is None for gradient in gradients) or self._batch is None:
             raise LabError("no gradients to look at: call watch.step(loss) after loss.backward(), before zero_grad()")
         gradient = torch.cat([g.detach().reshape(-1).to(torch.float64) for g in gradients])
         loss = float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
+        if not (math.isfinite(loss) and gradient.isfinite().all()):
+            raise LabError(f"the loss, {loss}, or one of its derivatives is not finite: look for what made it so")
         self._history.append(_Step(loss, gradient.square().numpy(force=True), self._batch))
-        self._first = self._first or self._history[-1]
+        self._first, self._batch = self._first or self._history[-1], None
 
+    @torch.enable_grad()
     def read(self) -> Reading:
         """What it is, by the rule above.
 
@@ -192,40 +149,71 @@ class PlateauWatch:
         if not self._history:
             raise LabError("the watch has seen no step yet: call watch.step(loss) after loss.backward()")
         shift_noise, weights = ShiftNoise(self.layer), _weights(self.layer)
-        noise = self._noise(shift_noise, weights)
-        square = np.mean([step.squares for step in self._history], axis=0)
-        if self.layer._evaluation.is_random:
-            square = square - noise / self.layer.shots
-        groups = tuple(self._group(name, square[part], noise[part]) for name, part in self._slices.items())
-        here, unit = self._sensitivity(shift_noise, weights)
-        redrawn = float(np.median([self._sensitivity(shift_noise, point)[0] for point in self._redrawn(weights)]))
+        groups, last = self._groups(shift_noise, weights), self._history[-1].batch
+        here = self._look(shift_noise, weights)
+        redrawn = [self._look(shift_noise, point) for point in self._redrawn(weights)]
+        derivative = shift_noise.typical_variances(last.inputs, weights, here.signs)[_is_angle(self.layer)].mean()
+        output = shift_noise.typical_value_variance(last.inputs, weights, here.signs) / self.shots
+        seen = Evidence(
+            gradient=groups[-1],
+            shots=self.shots,
+            here=here.square,
+            redrawn=np.array([look.square for look in redrawn]),
+            noise=float(derivative) / self.shots,
+            smallest=_smallest(weights) * float(derivative),
+            stands_out=_stands_out(here.values, np.array([look.values for look in redrawn]), output),
+            fell=self._fell(shift_noise, weights),
+            steps=len(self._history),
+            window=self._window,
+        )
         losses = self._first.loss, self._history[-1].loss
-        fell = losses[0] - float(np.mean([step.loss for step in self._history])) > self._loss_noise(shift_noise, weights)
-        says = _verdict(groups[-1].snr, here, redrawn, unit, fell)
-        return Reading(says, groups, self.shots, here, redrawn, unit, losses)
+        return Reading(*verdict(seen), groups, self.shots, seen.here, float(np.median(seen.redrawn)), seen.noise, losses)
+
+    def _groups(self, shift_noise: ShiftNoise, weights: torch.Tensor) -> tuple[Group, ...]:
+        inputs, cotangents, _ = self._history[-1].batch
+        scale, is_angle = self._growth(cotangents), _is_angle(self.layer)
+        typical = shift_noise.typical_variances(inputs, weights, cotangents)[is_angle] * scale
+        noise, smallest = self._noise(shift_noise, weights), _smallest(weights) * typical
+        square, own = np.mean([step.squares for step in self._history], axis=0), np.zeros_like(noise)
+        if self.layer._evaluation.is_random:
+            own = noise / self.layer.shots
+        return tuple(
+            self._group(name, square[part], noise[part], own[part], float(smallest[part].mean()))
+            for name, part in self._slices.items()
+        )
 
     def _noise(self, shift_noise: ShiftNoise, weights: torch.Tensor) -> np.ndarray:
         """Variance at one shot by each angle: the last step's, as large as the window's derivatives by the outputs were."""
         inputs, cotangents, _ = self._history[-1].batch
         samples = max(1, MOST_SHIFTED // (2 * len(weights)))
         inputs, cotangents = inputs[:samples], cotangents[:samples]
-        kept = float(cotangents.to(torch.float64).square().sum())
-        mean = float(np.mean([step.batch.square for step in self._history]))
         found = shift_noise.variances(inputs, weights, cotangents)[_is_angle(self.layer)]
-        return found * (mean / kept if kept else 0.0)
+        return found * self._growth(cotangents)
 
-    def _loss_noise(self, shift_noise: ShiftNoise, weights: torch.Tensor) -> float:
-        """Standard error that shots would have added to the first loss."""
-        first = self._first.batch
+    def _growth(self, cotangents: torch.Tensor) -> float:
+        """The window's mean square of derivatives by outputs, over that of these."""
+        kept = float(cotangents.to(torch.float64).square().sum())
+        return float(np.mean([step.batch.square for step in self._history])) / kept if kept else 0.0
+
+    def _fell(self, shift_noise: ShiftNoise, weights: torch.Tensor) -> bool:
+        """Whether the loss did, by two standard errors: of the first one's shots and of what it does within the window."""
+        first, losses = self._first.batch, [step.loss for step in self._history]
         kept = float(first.cotangents.to(torch.float64).square().sum())
         at_one = shift_noise.typical_value_variance(first.inputs, weights, first.cotangents)
-        return math.sqrt(at_one * first.square / kept / self.shots) if kept else 0.0
+        of_shots = at_one * first.square / kept / self.shots if kept else 0.0
+        return bool(self._first.loss - np.mean(losses) > 2 * math.sqrt(of_shots + np.var(losses)))
 
-    def _group(self, name: str, square: np.ndarray, noise: np.ndarray) -> Group:
-        variance, at_one = max(0.0, float(square.mean())), float(noise.mean())
+    def _group(self, name: str, square: np.ndarray, noise: np.ndarray, own: np.ndarray, smallest: float) -> Group:
+        """Args: own: variance that the gradients' own shots gave each; smallest: what rounding makes of zero."""
+        excess = float((square - own).mean())
+        error = math.sqrt(2 * float(np.square(own).sum()) / len(self._history)) / len(own)  # of a normal variable's square
+        is_bound = error > 0 and excess < SIGMAS * error
+        variance, at_one = max(0.0, excess) + (SIGMAS * error if is_bound else 0.0), float(noise.mean())
+        if variance <= smallest:
+            variance = 0.0
         needed = at_one / variance if variance else math.inf
         snr = math.sqrt(variance * self.shots / at_one) if at_one else (math.inf if variance else 0.0)
-        return Group(name, variance, snr, needed)
+        return Group(name, variance, snr, needed, is_bound)
 
     def _redrawn(self, weights: torch.Tensor) -> Iterator[torch.Tensor]:
         """The present weights with new angles, uniform on the circle."""
@@ -236,16 +224,15 @@ class PlateauWatch:
             point[is_angle] = torch.as_tensor(drawn.uniform(0, 2 * math.pi, int(is_angle.sum()))).to(point)
             yield point
 
-    def _sensitivity(self, shift_noise: ShiftNoise, weights: torch.Tensor) -> tuple[float, float]:
-        """Mean square derivative by angles of a sum of outputs, of random signs and norm one, and its typical noise."""
-        inputs = self._history[-1].batch.inputs
-        weights = weights.clone().requires_grad_()
+    def _look(self, shift_noise: ShiftNoise, weights: torch.Tensor) -> "_Look":
+        """The landscape at a point, by one sum of outputs of random signs and norm one."""
+        inputs, weights = self._history[-1].batch.inputs, weights.clone().requires_grad_()
         values = shift_noise.values(inputs, weights)
         signs = np.random.default_rng(self._seed).choice([-1.0, 1.0], tuple(values.shape)) / math.sqrt(values.numel())
-        signs, is_angle = torch.as_tensor(signs).to(values), _is_angle(self.layer)
+        signs = torch.as_tensor(signs).to(values)
         (gradient,) = torch.autograd.grad((values * signs).sum(), weights)
-        noise = shift_noise.typical_variances(inputs, weights.detach(), signs)[is_angle].mean() / self.shots
-        return float(gradient.to(torch.float64)[is_angle].square().mean()), float(noise)
+        square = gradient.to(torch.float64)[_is_angle(self.layer)].square().mean()
+        return _Look(float(square), values.detach().to(torch.float64).numpy(force=True), signs)
 
 
 class _Batch(NamedTuple):
@@ -264,19 +251,23 @@ class _Step(NamedTuple):
     batch: _Batch
 
 
-def _verdict(snr: float, here: float, redrawn: float, noise: float, fell: bool) -> str:
-    if snr >= 1:
-        return "training"
-    if redrawn < noise:
-        return "plateau" if max(here, redrawn) * FAR < noise else "cannot tell"
-    return "minimum" if fell else "cannot tell"
+class _Look(NamedTuple):
+    """Mean square derivative by angles of a sum of outputs, all the outputs, and the sum's factors."""
+
+    square: float
+    values: np.ndarray
+    signs: torch.Tensor
 
 
-def _shown(shots: float) -> str:
-    """Two digits: 220, 14,000, 3.1e+12."""
-    if shots >= 1e7:
-        return f"{shots:.2g}"
-    return f"{float(f'{shots:.2g}'):,.0f}" if shots >= 10 else f"{shots:.2g}"
+def _stands_out(here: np.ndarray, redrawn: np.ndarray, noise: float) -> bool:
+    """Whether outputs are further from those of redrawn points than these are apart and than shots move them."""
+    distance = np.square(here - redrawn.mean(axis=0)).mean()
+    return bool(distance > SIGMAS**2 * (redrawn.var(axis=0).mean() + noise))
+
+
+def _smallest(weights: torch.Tensor) -> float:
+    """The square of a derivative that rounding can make of zero, where outputs have a variance of one."""
+    return (ROUNDING * torch.finfo(weights.dtype).eps) ** 2
 
 
 def _weights(layer: QuantumLayer) -> torch.Tensor:

@@ -54,8 +54,8 @@ class Backprop(GradientMethod):
 
 
 def _in_plain_torch(function: Callable, *arguments):
-    """Outside of `torch.func` transforms, whose levels, a thread's own, let nothing inside be differentiated for itself."""
-    if not torch._C._are_functorch_transforms_active():
+    """Outside of `torch.func` transforms, which are a thread's own and take no hooks on what autograd keeps."""
+    if torch._C._autograd._saved_tensors_hooks_is_enabled():
         return function(*arguments)
     with ThreadPoolExecutor(1) as executor:
         return executor.submit(function, *arguments).result()
