@@ -54,7 +54,7 @@ def gradient_variance(
     relative_error: float | None = None,
     random_axes: bool = False,
     noise: float | tuple[float, float, float] = 1.0,
-) -> GradientVariance:
+) -> "GradientVariance | list[GradientVariance]":
     """The variance of every gradient component and of the loss over random parameters, with intervals.
 
     Two roads to the same numbers. "state_vector" differentiates the circuit at random parameters; it takes any circuit of
@@ -64,7 +64,7 @@ def gradient_variance(
 
     Args:
         circuit: a Qiskit circuit without measurements; all its parameters are drawn, those called `x` too.
-        observable: a Pauli label, a sum of them, or a `SparsePauliOp`.
+        observable: a Pauli label, a sum of them, or a `SparsePauliOp`; a list of these gives a list, from the same draws.
         n_samples: draws of all parameters, or walks for each Pauli string, at most; None: 1,000 draws, or as many as
             `relative_error` needs.
         seed: of the draws; sample k is the same whatever `n_samples` is.
@@ -79,7 +79,7 @@ def gradient_variance(
             by these three.
 
     Raises:
-        LabError: no parameters, more than one observable, too few samples.
+        LabError: no parameters, too few samples, no qiskit circuit.
         UnknownName: no such distribution or method.
         Unsupported: "pauli_walk" and a circuit it does not take, such as one with shared parameters.
         TooLarge: the state does not fit into memory.
@@ -87,9 +87,10 @@ def gradient_variance(
     Cost: one forward and one backward sweep a sample, whatever the number of parameters; a walk costs a few bit
         operations for each gate in the light cone, 64 walks at a time.
     """
-    if method not in METHODS:
-        raise UnknownName("method", method, METHODS)
-    _check(circuit, n_samples, relative_error)
+    given = dict(locals())
+    _check(circuit, n_samples, relative_error, method)
+    if isinstance(observable, list | tuple):
+        return [gradient_variance(**{**given, "observable": one}) for one in observable]
     angles = _angles(distribution, width, circuit, observable)
     if method == "pauli_walk":
         limit = MOST_WALKS if n_samples is None else n_samples
@@ -107,7 +108,7 @@ def _by_states(circuit, observable, angles, n_samples, seed, level, relative_err
     drawn, sites = _with_all_axes(circuit) if random_axes else (circuit, None)
     layer = QuantumLayer(drawn, observable, [], backend=backend, dtype=torch.float64, seed=0)
     if layer.n_outputs != 1:
-        raise LabError(f"gradient_variance takes one observable, got {layer.n_outputs}: call it for each")
+        raise LabError(f"one observable was expected, got {layer.n_outputs}: pass them as a list")
     present = {parameter.name for parameter in circuit.parameters}
     names = [parameter.name for parameter in layer.weight_parameters]
     used = [j for j, name in enumerate(names) if name in present]
@@ -234,7 +235,9 @@ def _gaussian_width(circuit, observable) -> float:
     return 1 / math.sqrt(4 * locality(as_list(observable, circuit.num_qubits)) * (layers + 2))
 
 
-def _check(circuit, n_samples, relative_error) -> None:
+def _check(circuit, n_samples, relative_error, method: str) -> None:
+    if method not in METHODS:
+        raise UnknownName("method", method, METHODS)
     if not hasattr(circuit, "parameters"):
         raise LabError(
             f"circuit must be a qiskit QuantumCircuit, got {type(circuit).__name__} {str(circuit)[:40]!r}: build one with "

@@ -251,7 +251,8 @@ def test_the_same_seed_gives_the_same_variances_and_more_samples_narrower_interv
         ({"n_samples": 2}, LabError),
         ({"distribution": "unifrom"}, UnknownName),
         ({"circuit": QuantumCircuit(2)}, LabError),
-        ({"observable": ["ZZ", "XX"]}, LabError),
+        ({"observable": ["ZZ", "XXX"]}, LabError),
+        ({"circuit": "ansatz.qasm"}, LabError),
         ({"observable": "ZZZ"}, LabError),
     ],
 )

@@ -100,3 +100,15 @@ def test_quick_takes_state_vectors_where_walks_are_closed(run, tmp_path):
 def test_an_observable_without_a_circuit_is_refused(run):
     code, _, err = run("--observable", "ZZ")
     assert code == 2 and "--circuit FILE" in err
+
+
+@pytest.mark.parametrize("method", ["state_vector", "pauli_walk"])
+def test_a_list_of_observables_gives_what_each_alone_gives(method):
+    from circuits import ansatze
+    from studies import gradient_variance
+
+    circuit, observables = ansatze.hardware_efficient(3, 2), ["ZZI", "XIX", "ZII + 0.5*IXI"]
+    together = gradient_variance(circuit, observables, 64, seed=3, method=method)
+    for observable, found in zip(observables, together, strict=True):
+        alone = gradient_variance(circuit, observable, 64, seed=3, method=method)
+        assert (found.gradient.value == alone.gradient.value).all() and found.loss.value == alone.loss.value
