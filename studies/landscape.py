@@ -39,6 +39,14 @@ class GradientVariance:
         value, error = self.gradient.value, self.gradient.log_error
         return (value > 10 * self.floor) & (error < NOT_MEASURED)
 
+    def __repr__(self) -> str:
+        measured, samples = self.gradient.value[self.measured], self.gradient.samples
+        found = f"median {np.median(measured):.3g}, largest {measured.max():.3g}, " if len(measured) else ""
+        return (
+            f"GradientVariance(loss {float(self.loss.value):.3g}, {len(measured)} of {len(self.parameters)} components measured: "
+            f"{found}{f'{samples:,} samples' if samples else 'exact'})"
+        )
+
 
 def gradient_variance(
     circuit,

@@ -112,3 +112,11 @@ def test_a_list_of_observables_gives_what_each_alone_gives(method):
     for observable, found in zip(observables, together, strict=True):
         alone = gradient_variance(circuit, observable, 64, seed=3, method=method)
         assert (found.gradient.value == alone.gradient.value).all() and found.loss.value == alone.loss.value
+
+
+def test_a_result_prints_in_one_line_however_many_parameters_it_has():
+    from circuits import ansatze
+    from studies import gradient_variance
+
+    shown = repr(gradient_variance(ansatze.hardware_efficient(4, 20), "ZZII", 64))
+    assert len(shown) < 160 and "of 160 components" in shown and "64 samples" in shown
