@@ -43,8 +43,8 @@ class GradientVariance:
         measured, samples = self.gradient.value[self.measured], self.gradient.samples
         found = f"median {np.median(measured):.3g}, largest {measured.max():.3g}, " if len(measured) else ""
         return (
-            f"GradientVariance(loss {float(self.loss.value):.3g}, {len(measured)} of {len(self.parameters)} components measured: "
-            f"{found}{f'{samples:,} samples' if samples else 'exact'})"
+            f"GradientVariance(loss {float(self.loss.value):.3g}, {len(measured)} of "
+            f"{len(self.parameters)} components measured: {found}{f'{samples:,} samples' if samples else 'exact'})"
         )
 
 
