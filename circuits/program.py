@@ -9,6 +9,7 @@ Any Qiskit circuit of standard gates becomes a `Program` of two kinds of gate, b
 Engines differentiate angles; what an angle is in terms of parameters is `circuits/expressions.py`'s business.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,6 +87,14 @@ class Program:
     def followed_by(self, gates: list[Gate]) -> "Program":
         """The same program with more fixed gates at its end, such as a change of measurement basis."""
         return Program(self.n_qubits, (*self.gates, *gates), self.slots, self.amplitudes, self.parameters)
+
+    def check_numbers(self, inputs: np.ndarray, weights: np.ndarray) -> None:
+        """Raise `LabError` unless all of the slots' values are finite."""
+        for what, values in (("inputs", inputs), ("weights", weights)):
+            # A sum is half the cost of looking at each, and finite only if all are.
+            if not math.isfinite(values.sum()) and not np.isfinite(values).all():
+                hint = " (an amplitude encoding cannot normalise zeros)" if self.amplitudes else ""
+                raise LabError(f"the {what} give angles that are NaN or infinite: clean them before the layer{hint}")
 
 
 @dataclass

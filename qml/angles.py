@@ -19,6 +19,7 @@ class Binding(torch.nn.Module):
 
     Attributes:
         slots: which slots are which, for `Backend.compile`.
+        is_identity: whether angles are the inputs and the weights as they are.
     """
 
     def __init__(self, program: Program, inputs: Sequence[Parameter], weights: Sequence[Parameter]):
@@ -34,6 +35,7 @@ class Binding(torch.nn.Module):
         columns = [varying.index(s) for s in program.amplitudes]
         self._varying = Angles(analyse(expressions, [*inputs, *weights] if self._mixed else inputs), columns)
         self._fixed = Angles(analyse([program.slots[s] for s in self.slots.weights], weights))
+        self.is_identity = not self._mixed and self._varying.is_identity and self._fixed.is_identity
 
     def forward(self, inputs: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, n_input_slots) and (n_weight_slots,) or, for one weight vector per sample, (B, n_weight_slots)."""
@@ -53,6 +55,9 @@ class Angles(torch.nn.Module):
 
     Args:
         amplitudes: columns of the result that are amplitudes; they are divided by their norm.
+
+    Attributes:
+        is_identity: whether slot j is parameter j and nothing else.
     """
 
     def __init__(self, expressions: Expressions, amplitudes: Sequence[int] = ()):
@@ -64,8 +69,9 @@ class Angles(torch.nn.Module):
         # Most slots hold one parameter or none: a gather then does what a matrix product would.
         self._is_gather = bool(np.diff(matrix.indptr).max(initial=0) <= 1)
         identity = matrix.shape[0] == matrix.shape[1] == matrix.nnz and self._is_gather
-        self._is_identity = bool(
+        self.is_identity = bool(
             identity
+            and not self._amplitudes
             and (matrix.indices == np.arange(n_slots)).all()
             and (matrix.data == 1).all()
             and not expressions.offset.any()
@@ -105,7 +111,9 @@ class Angles(torch.nn.Module):
 
     def forward(self, parameters: torch.Tensor) -> torch.Tensor:
         """(..., n_slots) angles."""
-        angles = parameters if self._is_identity else self._evaluate(parameters)
+        if self.is_identity:
+            return parameters
+        angles = self._evaluate(parameters)
         return self._normalised(angles) if self._amplitudes else angles
 
     def _normalised(self, angles: torch.Tensor) -> torch.Tensor:

@@ -28,16 +28,18 @@ def register(evaluation: Evaluation) -> int:
     return handle
 
 
-def expectation(handle: int, seed: torch.Tensor, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def expectation(
+    evaluation: Evaluation, handle: int, seed: torch.Tensor, inputs: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
     """(B, K) expectation values of (B, n) input angles and (m,) or (B, m) weight angles.
 
     Args:
-        handle: from `register`.
+        handle: that of the evaluation, from `register`.
         seed: (2,) int64: the stream's entropy and the number of the draw.
     """
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return _Traced.apply(inputs, weights, seed, handle)
-    return _Eager.apply(handle, seed, inputs, weights)
+    return _Eager.apply(evaluation, handle, seed, inputs, weights)
 
 
 def _is_batched(tensor: torch.Tensor) -> bool:
@@ -50,11 +52,13 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
-def _tensors(like: torch.Tensor, *arrays: np.ndarray):
-    out = tuple(torch.from_numpy(a if a.flags.c_contiguous else np.ascontiguousarray(a)) for a in arrays)
-    if like.device.type != "cpu":
-        out = tuple(tensor.to(like.device) for tensor in out)
-    return out if len(out) > 1 else out[0]
+def _tensor(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+    out = torch.from_numpy(array if array.flags.c_contiguous else np.ascontiguousarray(array))
+    return out if like.is_cpu else out.to(like.device)
+
+
+def _tensors(like: torch.Tensor, *arrays: np.ndarray) -> tuple[torch.Tensor, ...]:
+    return tuple(_tensor(array, like) for array in arrays)
 
 
 def _sequence(evaluation: Evaluation, seed: torch.Tensor) -> np.random.SeedSequence:
@@ -66,31 +70,30 @@ def _sequence(evaluation: Evaluation, seed: torch.Tensor) -> np.random.SeedSeque
 
 class _Eager(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, handle, seed, inputs, weights):
-        evaluation = _EVALUATIONS[handle]
+    def forward(ctx, evaluation, handle, seed, inputs, weights):
         ctx.evaluation, ctx.handle, ctx.seed = evaluation, handle, seed
         ctx.save_for_backward(inputs, weights)
-        keep = ctx.needs_input_grad[2] or ctx.needs_input_grad[3]
-        values, ctx.kept = evaluation.forward(_array(inputs), _array(weights), _sequence(evaluation, seed), keep)
-        return _tensors(weights, values)
+        ctx.needs = needs = ctx.needs_input_grad[3:]
+        arrays = _array(inputs), _array(weights)
+        values, ctx.kept = evaluation.forward(*arrays, _sequence(evaluation, seed), True in needs)
+        return _tensor(values, weights)
 
     @staticmethod
     def backward(ctx, cotangents):
-        (inputs, weights), seed = ctx.saved_tensors, ctx.seed
+        inputs, weights = ctx.saved_tensors
         if _is_batched(cotangents):
-            needs = ctx.needs_input_grad[2], ctx.needs_input_grad[3]
-            gradients = _TracedVjp.apply(inputs, weights, cotangents, seed, ctx.handle, *needs)
+            gradients = _TracedVjp.apply(inputs, weights, cotangents, ctx.seed, ctx.handle, *ctx.needs)
         elif torch.is_grad_enabled():  # create_graph: the gradient is to be differentiated again
-            gradients = _EagerVjp.apply(ctx, inputs, weights, cotangents, seed)
+            gradients = _EagerVjp.apply(ctx, inputs, weights, cotangents, ctx.seed)
         else:
-            gradients = _vjp(ctx, inputs, weights, cotangents, seed)
-        return None, None, *gradients
+            gradients = _vjp(ctx, inputs, weights, cotangents, ctx.seed)
+        return None, None, None, *gradients
 
 
 def _vjp(ctx, inputs, weights, cotangents, seed):
-    arrays = [_array(t) for t in (inputs, weights, cotangents)]
-    needs = ctx.needs_input_grad[2], ctx.needs_input_grad[3]
-    return _tensors(weights, *ctx.evaluation.vjp(*arrays, _sequence(ctx.evaluation, seed), ctx.kept, needs))
+    arrays = _array(inputs), _array(weights), _array(cotangents)
+    gradients = ctx.evaluation.vjp(*arrays, _sequence(ctx.evaluation, seed), ctx.kept, ctx.needs)
+    return _tensor(gradients[0], weights), _tensor(gradients[1], weights)
 
 
 class _EagerVjp(torch.autograd.Function):
@@ -112,7 +115,7 @@ class _EagerVjp(torch.autograd.Function):
 def _op(inputs: torch.Tensor, weights: torch.Tensor, seed: torch.Tensor, handle: int) -> torch.Tensor:
     evaluation = _EVALUATIONS[handle]
     values = evaluation.values(_array(inputs), _array(weights), _sequence(evaluation, seed))
-    return _tensors(weights, values)
+    return _tensor(values, weights)
 
 
 @_op.register_fake

@@ -1,11 +1,10 @@
 """One circuit, one backend, one gradient method: values, first and second derivatives, on NumPy arrays of angles."""
 
-import math
 from typing import Any
 
 import numpy as np
 
-from circuits.errors import LabError, Unsupported
+from circuits.errors import Unsupported
 from qml import costs
 from qml.backends.base import Compiled, check_shots
 from qml.gradients.base import GradientMethod
@@ -49,7 +48,8 @@ class Evaluation:
 
     def forward(self, inputs, weights, seed, keep: bool = True) -> tuple[np.ndarray, Any]:
         """Values, and what the backend keeps of the run for a gradient at the same angles."""
-        self._check_finite(inputs, weights)
+        if not self.compiled.checks_angles:
+            self.compiled.program.check_numbers(inputs, weights)
         if len(inputs) == 0:
             return np.zeros((0, self.n_outputs), weights.dtype), None
         if self._measured is not None:
@@ -57,13 +57,6 @@ class Evaluation:
         if keep and self.method.uses_vjp:
             return self.compiled.forward(inputs, weights)
         return self.compiled.expectations(inputs, weights), None
-
-    def _check_finite(self, inputs: np.ndarray, weights: np.ndarray) -> None:
-        for what, array in (("inputs", inputs), ("weights", weights)):
-            # A sum is half the cost of looking at each, and finite only if all are.
-            if not math.isfinite(array.sum()) and not np.isfinite(array).all():
-                hint = " (an amplitude encoding cannot normalise zeros)" if self.compiled.program.amplitudes else ""
-                raise LabError(f"the {what} give angles that are NaN or infinite: clean them before the layer{hint}")
 
     def vjp(self, inputs, weights, cotangents, seed, kept=None, needs=(True, True)) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives of sum_bk cotangents[b, k] <O_k>_b, in the shapes of `inputs` and `weights`."""

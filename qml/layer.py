@@ -20,6 +20,7 @@ from qml.evaluation import Evaluation
 from qml.gradients import base as gradients
 from qml.readout import Readout, Strings, parameters_of
 
+PRECISIONS = (torch.float32, torch.float64)
 INITIALIZERS = ("uniform", "small_angle", "gaussian")
 
 
@@ -189,17 +190,20 @@ class QuantumLayer(torch.nn.Module):
 
     def _values(self, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """What `evaluate` gives, of tensors that fit."""
-        if weights.shape[-1] == 0 and weights.dtype != inputs.dtype:  # then the inputs say the precision
+        if not self.weight_parameters and weights.dtype != inputs.dtype:  # then the inputs say the precision
             self._binding.to(inputs.dtype)
             weights = inputs.new_zeros(weights.shape)
-        values = expectation(self._handle, self._seed(), *self._angles(inputs, weights))
+        values = expectation(self._evaluation, self._handle, self._seed(), *self._angles(inputs, weights))
         return values if self._readout is None else self._readout(values, inputs, weights)
 
     def _angles(self, inputs: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        binding = self._modules["_binding"]  # an attribute of a module that is one costs as much as a small kernel
+        if binding.is_identity:
+            return inputs, weights
         if not torch.is_autocast_enabled(inputs.device.type):
-            return self._binding(inputs, weights)
+            return binding(inputs, weights)
         with torch.autocast(inputs.device.type, enabled=False):  # angles in half precision are no angles
-            return self._binding(inputs, weights)
+            return binding(inputs, weights)
 
     def _checked_weights(self, weights: torch.Tensor) -> torch.Tensor:
         expected = len(self.weight_parameters)
@@ -208,7 +212,9 @@ class QuantumLayer(torch.nn.Module):
         return weights
 
     def _flat_weights(self) -> torch.Tensor:
-        parameters = [getattr(self, name) for name in self._vectors]
+        registered = self._parameters
+        # Where a parametrisation stands in its place, a parameter is found by its name alone.
+        parameters = [registered[name] if name in registered else getattr(self, name) for name in self._vectors]
         # Every operation that is not needed is one that autograd need not undo.
         parameters = [p if p.dim() == 1 else p.reshape(-1) for p in parameters]
         if len(parameters) == 1:
@@ -216,6 +222,14 @@ class QuantumLayer(torch.nn.Module):
         return torch.cat(parameters) if parameters else self._binding._fixed._offset.new_zeros(0)
 
     def _checked_inputs(self, inputs: torch.Tensor | None, weights: torch.Tensor) -> torch.Tensor:
+        if (
+            isinstance(inputs, torch.Tensor)
+            and inputs.dtype is weights.dtype
+            and inputs.dtype in PRECISIONS
+            and inputs.shape[-1:] == (self.n_inputs,)
+            and inputs.device == weights.device
+        ):
+            return inputs
         if not isinstance(inputs, torch.Tensor):
             raise LabError(f"inputs must be a torch tensor of shape (..., {self.n_inputs}), got {type(inputs).__name__}")
         if inputs.dim() == 0 or inputs.shape[-1] != self.n_inputs:
@@ -238,7 +252,7 @@ class QuantumLayer(torch.nn.Module):
 
     def _seed(self) -> torch.Tensor:
         """(2,): the stream's entropy and the number of this draw, as a tensor so that a compiled graph counts on."""
-        seed = self._stream
+        seed = self._buffers["_stream"]
         if self._evaluation.is_random:
             seed = seed.clone()
             self._stream[1] += 1
@@ -277,7 +291,7 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def _checked_dtype(dtype: torch.dtype) -> torch.dtype:
-    if dtype not in (torch.float32, torch.float64):
+    if dtype not in PRECISIONS:
         raise LabError(f"a quantum layer works in float32 or float64, got {_name(dtype)}")
     return dtype
 

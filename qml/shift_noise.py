@@ -77,7 +77,8 @@ class ShiftNoise:
         return self._covariance.variances(values, of_strings)
 
     def _measured(self, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return expectation(register(self._exact), torch.zeros(2, dtype=torch.int64), *self._layer._binding(inputs, weights))
+        seed = torch.zeros(2, dtype=torch.int64)
+        return expectation(self._exact, register(self._exact), seed, *self._layer._binding(inputs, weights))
 
     def _of_measured(self, inputs, weights, cotangents: torch.Tensor) -> np.ndarray:
         """(B, n_measured) derivatives by what is measured, which differs where coefficients are parameters."""

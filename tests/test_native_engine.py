@@ -114,7 +114,7 @@ def test_a_state_swept_alone_agrees_with_the_plain_engine(direct, tile, shared, 
 
 
 def test_results_do_not_depend_on_the_number_of_threads(catalogue, monkeypatch, rng):
-    from qml.native import fast, threads
+    from qml.native import run, threads
 
     program = lower(catalogue["reuploading"].circuit)
     operators = as_list(None, 3)
@@ -122,7 +122,7 @@ def test_results_do_not_depend_on_the_number_of_threads(catalogue, monkeypatch, 
     engine = FastEngine(program, operators, range(half), range(half, 2 * half))
     inputs, weights = rng.uniform(-3, 3, (200, half)), rng.uniform(-3, 3, half)
     cotangents = rng.normal(size=(200, 3))
-    monkeypatch.setattr(fast, "_chunks", lambda n_blocks, _: [(k, k + 5) for k in range(0, n_blocks, 5)])
+    monkeypatch.setattr(run, "_chunks", lambda n_blocks, _: [(k, k + 5) for k in range(0, n_blocks, 5)])
     runs = []
     for count in (1, 2):
         monkeypatch.setattr(threads, "n_threads", lambda count=count: count)
@@ -138,3 +138,43 @@ def test_an_empty_batch_and_a_circuit_without_gates_are_fine():
     assert engine.expectations(*none).tolist() == [[1, 0]] * 3
     assert d_inputs.shape == (3, 0) and d_weights.shape == (0,)
     assert engine.expectations(np.zeros((0, 0)), np.zeros(0)).shape == (0, 2)
+
+
+def test_angles_of_any_size_give_what_numpy_gives(rng):
+    from qml.native.angles import WITHIN_REACH, shears
+
+    scales = [1.0, 10.0, 1e3, WITHIN_REACH]
+    quarters = np.arange(-400, 401) * np.pi / 4
+    half = np.concatenate([quarters, *(rng.uniform(-scale, scale, 20_000) for scale in scales)])
+    row, none = np.zeros(1, np.int64), np.zeros(0, np.int64)
+    first, second = np.empty_like(half), np.empty_like(half)
+    assert shears(half, row, none, 0, len(half), first, second) == 0  # a phase: cosine and sine
+    assert np.abs(first - np.cos(half)).max() < 3e-16 and np.abs(second - np.sin(half)).max() < 3e-16
+    shears(half, row, none, 1, len(half), first, second)  # a turn: tangent of half of it, within a right angle, and sine
+    folded = np.arctan2(np.sin(half) * np.where(np.cos(half) >= 0, 1, -1), np.abs(np.cos(half)))
+    assert np.abs(first + np.tan(folded / 2)).max() < 5e-16 and np.abs(second - np.sin(folded)).max() < 3e-16
+    assert shears(np.array([1.0, 2 * WITHIN_REACH, np.nan, -np.inf]), none, np.arange(4), 0, 8, first, second) == 3
+
+
+def test_huge_angles_are_taken_modulo_a_turn(catalogue):
+    program = lower(catalogue["reuploading"].circuit)
+    engine = FastEngine(program, as_list(None, 3), (), range(len(program.slots)))
+    weights, none = np.linspace(-3, 3, len(program.slots)), np.zeros((1, 0))
+    far = weights + 4 * np.pi * 10**9
+    within = np.remainder(far, 4 * np.pi)
+    found, known = engine.expectations(none, far), engine.expectations(none, within)
+    assert np.abs(found - known).max() < 1e-5  # `far` is known to 1e-6
+
+
+def test_runs_that_are_alive_at_one_time_share_nothing(catalogue, rng):
+    program = lower(catalogue["reuploading"].circuit)
+    half = len(program.slots) // 2
+    engine = FastEngine(program, as_list(None, 3), range(half), range(half, 2 * half))
+    inputs, weights = rng.uniform(-3, 3, (4, 5, half)), rng.uniform(-3, 3, (4, half))
+    cotangents = rng.normal(size=(5, 3))
+    alone = [engine.vjp(x, w, cotangents) for x, w in zip(inputs, weights)]
+    runs = [engine.forward(x, w)[1] for x, w in zip(inputs, weights)]
+    for _ in range(2):  # the second gradient of a run computes its states again
+        for x, w, run, expected in zip(inputs, weights, runs, alone):
+            for found, known in zip(engine.vjp(x, w, cotangents, run), expected):
+                assert np.array_equal(found, known)

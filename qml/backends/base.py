@@ -65,9 +65,11 @@ class Compiled(ABC):
     Attributes:
         backend, program, observables, slots: what it was made of.
         has_second: whether `second` gives derivatives of the gradient.
+        checks_angles: whether `forward` and `expectations` themselves refuse angles that are no numbers.
     """
 
     has_second: ClassVar[bool] = False
+    checks_angles: ClassVar[bool] = False
 
     def __init__(self, backend: "Backend", program: Program, observables: Sequence[SparsePauliOp], slots: Slots):
         self.backend, self.program, self.observables, self.slots = backend, program, list(observables), slots

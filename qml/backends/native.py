@@ -15,6 +15,7 @@ class NativeCircuit(Compiled):
     """A program on the native engine."""
 
     has_second = True
+    checks_angles = True
 
     @cached_property
     def _fast(self) -> FastEngine:

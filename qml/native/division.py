@@ -1,5 +1,6 @@
 """A plan for one way to lay out samples, and the room in which threads run it."""
 
+from collections import deque
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +11,8 @@ from qml.native import context
 from qml.native.plan import GATHERS, N_ENTRIES, Plan, plan
 from qml.native.reads import MOST_RANK
 from qml.native.simd import aligned, lanes_of
+
+MOST_POOLED = 8  # arrays of runs that wait for the next ones
 
 
 class Room:
@@ -63,8 +66,8 @@ class Division:
         tiles = self.plan.tables.tiles
         self.tile_rows = int((tiles[:, N_ENTRIES] * tiles[:, GATHERS]).max(initial=0))
         self.state_size = 2 * self.plan.n_rows * self.lanes
-        (self.nothing,) = aligned(dtype, 0)
         self._free: list[Room] = []
+        self.free_arrays: deque = deque(maxlen=MOST_POOLED)  # of runs that are over: `run.Arrays`
 
     def dense(self) -> np.ndarray:
         """Space for the real and then the imaginary parts of diagonals that are multiplied out."""

@@ -5,8 +5,6 @@ index bits in the lanes; if it is large the threads share its rows, else each th
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
@@ -14,54 +12,17 @@ from qiskit.quantum_info import SparsePauliOp
 from circuits.paulis import PauliSums
 from circuits.program import Program
 from qml.native import blocks
-from qml.native.angles import by_slot, half_angles, read_amplitudes, shears
+from qml.native.angles import angles_and_shears, by_slot, read_amplitudes, shears
 from qml.native.division import Division, Room
+from qml.native.run import MOST_CHUNKS, Arrays, Run
 from qml.native.shared_state import SharedState
-from qml.native.simd import aligned, lanes_of
+from qml.native.simd import lanes_of
 from qml.native.threads import n_threads, spread
 
-MOST_CHUNKS = 8  # units of work; fixed, so that sums do not depend on the number of threads
-WORTH_A_CHUNK = 1.5e4  # rows times stages below which waking a thread costs more than it does
 FEWEST_QUBITS_ALONE = 6  # from where on one state fills vectors
 MOST_QUBITS_TOGETHER = 12  # a block of states and its lambda leave the second-level cache above it
 FEWEST_QUBITS_SHARED = 18  # from where on threads share a state even where there are samples enough for all
 KEPT_BYTES = 1 << 25  # of final states that wait for a gradient
-
-
-@dataclass
-class Run:
-    """One run's angles, and what a gradient at the same angles can use of it.
-
-    Attributes:
-        width: samples, padded to whole vectors.
-        first, second: what kernels multiply by (`angles.shears`): own rows of `width`, then shared ones.
-        states: final ones of the blocks or samples, one after another, or None.
-        dense: the diagonals that all samples share, multiplied out, or None.
-    """
-
-    division: Division
-    batch: int
-    width: int
-    dtype: np.dtype
-    first: np.ndarray
-    second: np.ndarray
-    amplitudes: np.ndarray
-    states: np.ndarray | None = None
-    dense: np.ndarray | None = None
-
-    @property
-    def n_blocks(self) -> int:
-        """Units of samples: blocks of lanes, or single ones."""
-        return self.batch if self.division.lane_bits else self.width // self.division.lanes
-
-    @property
-    def arguments(self) -> tuple:
-        """What kernels are told of the angles."""
-        division = self.division
-        return (
-            division.own_rows, division.shared_rows, self.first, self.second, self.amplitudes, division.start, self.width,
-            division.lanes, division.lane_bits,
-        )  # fmt: skip
 
 
 class FastEngine:
@@ -142,47 +103,54 @@ class FastEngine:
         Args:
             all_own: take every angle for a sample's own, whatever the shape of the weights.
         """
-        dtype, batch = weights.dtype, len(inputs)
-        division = self.division(batch, all_own or weights.ndim == 2, dtype, all_own)
-        width = batch if division.lane_bits else -(-batch // division.lanes) * division.lanes
+        batch = len(inputs)
+        division = self.division(batch, all_own or weights.ndim == 2, weights.dtype, all_own)
+        run = Run(self._arrays(division, batch), batch)
+        arrays, plan, own_rows, shared_rows = run.arrays, division.plan, division.own_rows, division.shared_rows
         inputs, weights = plain_array(inputs), plain_array(weights if weights.ndim == 2 else weights[None])
-        own_rows, shared_rows, plan = division.own_rows, division.shared_rows, division.plan
-        half = np.empty(len(own_rows) * width + len(shared_rows))
-        half_angles(
-            inputs, weights, self.column, own_rows, shared_rows, plan.slot, division.half, width, half
+        beyond = angles_and_shears(
+            inputs, weights, self.column, own_rows, shared_rows, plan.slot, division.half, run.width, plan.n_turns,
+            arrays.halves, arrays.first, arrays.second,
         )  # fmt: skip
-        amplitudes = division.nothing
+        if beyond or len(self.amplitudes):
+            self.program.check_numbers(inputs, weights)
+        if beyond:  # NumPy reduces any angle exactly
+            halves = np.arctan2(np.sin(arrays.halves), np.cos(arrays.halves))
+            shears(halves, own_rows, shared_rows, plan.n_turns, run.width, arrays.first, arrays.second)
         if len(self.amplitudes):
-            (amplitudes,) = aligned(dtype, len(self.amplitudes) * width)
-            read_amplitudes(inputs, weights, self.column, self.amplitudes, width, amplitudes)
-        first, second = aligned(dtype, len(half), len(half))
-        shears(own_rows, shared_rows, plan.n_turns, width, np.cos(half), np.sin(half), first, second)
-        return Run(division, batch, width, dtype, first, second, amplitudes)
+            read_amplitudes(inputs, weights, self.column, self.amplitudes, run.width, arrays.amplitudes)
+        return run
+
+    def _arrays(self, division: Division, batch: int) -> Arrays:
+        """Those of a run that is over, or new ones."""
+        width = batch if division.lane_bits else -(-batch // division.lanes) * division.lanes
+        try:
+            arrays = division.free_arrays.pop()
+        except IndexError:
+            arrays = None
+        if arrays is None or arrays.width != width:
+            arrays = Arrays(division, width, len(self.amplitudes), self.n_observables)
+        return arrays
 
     def _values(self, run: Run, keep: bool) -> np.ndarray:
         """(B, K) expectation values; the final states stay in the run if they are few and to be kept."""
-        division, size = run.division, run.division.state_size
+        arrays, n_bytes = run.arrays, run.n_blocks * run.division.state_size * run.dtype.itemsize
         values = np.empty((run.batch, self.n_observables), run.dtype)
-        if self._is_shared(division, run.batch):
-            keep = keep and (run.batch == 1 or run.batch * size * run.dtype.itemsize <= KEPT_BYTES)
-            SharedState(self.n_observables, run).values(values, keep)
+        if self._is_shared(run):
+            SharedState(self.n_observables, run).values(values, keep and (run.batch == 1 or n_bytes <= KEPT_BYTES))
             return values
-        keep = keep and run.n_blocks * size * run.dtype.itemsize <= KEPT_BYTES
-        if keep:
-            (run.states,) = aligned(run.dtype, run.n_blocks * size)
-
-        def work(room: Room, multiply: bool, first: int, last: int) -> None:
-            states = run.states if keep else room.state
-            self._values_of(run, room, multiply, first, last, states, size if keep else 0, values)
-
-        self._in_chunks(run, work)
+        if keep and n_bytes <= KEPT_BYTES:
+            run.states = arrays.states
+        if arrays.is_one_chunk:
+            self._values_of(run, arrays.room, arrays.frame, 0, run.n_blocks, values)
+        else:
+            self._in_chunks(run, lambda *chunk: self._values_of(run, *chunk, values))
+        run.is_multiplied = True
         return values
 
-    def _values_of(self, run: Run, room: Room, multiply: bool, first: int, last: int, states, stride: int, values) -> None:
-        blocks.values_of_blocks(
-            first, last, multiply, states, stride, run.division.plan.n_rows, *run.division.plan.packed, *room.arguments,
-            run.dense, *run.arguments, values,
-        )  # fmt: skip
+    def _values_of(self, run: Run, room: Room, frame: tuple, first: int, last: int, values) -> None:
+        states, stride = (room.state, 0) if run.states is None else (run.states, run.division.state_size)
+        blocks.values_of_blocks(first, last, not run.is_multiplied, states, stride, *frame, values)
 
     def vjp(
         self, inputs: np.ndarray, weights: np.ndarray, cotangents: np.ndarray, run: Run | None = None
@@ -193,66 +161,74 @@ class FastEngine:
             run: these angles as `forward` gave them, where that was done already.
         """
         run = run or self.prepared(inputs, weights)
-        division, plan = run.division, run.division.plan
+        division, arrays = run.division, run.arrays
         cotangents = plain_array(cotangents)
-        of_start, of_own = aligned(run.dtype, len(self.amplitudes) * run.width, len(division.own_rows) * run.width)
-        if self._is_shared(division, run.batch):
-            SharedState(self.n_observables, run).derivatives(cotangents, of_own, of_start)
-            of_shared = np.zeros(0)
+        if self._is_shared(run):
+            SharedState(self.n_observables, run).derivatives(cotangents, arrays.of_own, arrays.of_start)
         else:
-            of_shared = self._derivatives(run, cotangents, of_own, of_start)
+            self._derivatives(run, cotangents)
         of_inputs = np.zeros((run.batch, self._n_inputs))
         of_weights = np.zeros((run.batch if weights.ndim == 2 else 1, weights.shape[-1]))
         by_slot(
-            of_own, of_shared, of_start, division.own_rows, division.shared_rows, self.amplitudes, plan.slot,
-            division.half, self.column, run.width, of_inputs, of_weights,
+            arrays.of_own, arrays.of_shared, arrays.of_start, division.own_rows, division.shared_rows, self.amplitudes,
+            division.plan.slot, division.half, self.column, run.width, of_inputs, of_weights,
         )  # fmt: skip
-        of_weights = of_weights.reshape(weights.shape)
-        return of_inputs.astype(run.dtype, copy=False), of_weights.astype(run.dtype, copy=False)
+        of_weights = of_weights if weights.ndim == 2 else of_weights[0]
+        if run.dtype != of_inputs.dtype:
+            return of_inputs.astype(run.dtype), of_weights.astype(run.dtype)
+        return of_inputs, of_weights
 
-    def _derivatives(self, run: Run, cotangents, of_own, of_start) -> np.ndarray:
-        """Fills `of_own` and `of_start`; the derivatives by shared angle row."""
-        division, size = run.division, run.division.state_size
-        states, run.states = run.states, None  # used up: a second gradient computes them again
+    def _derivatives(self, run: Run, cotangents: np.ndarray) -> None:
+        """Fills the run's `of_own`, `of_shared` and `of_start`."""
+        arrays, states = run.arrays, run.states
+        run.states = None  # used up: a second gradient computes them again
+        if arrays.is_one_chunk:
+            self._derivatives_of(run, arrays.room, arrays.frame, 0, run.n_blocks, states, cotangents, arrays.of_shared)
+        else:
+            self._summed_derivatives(run, states, cotangents)
+        run.is_multiplied = True
+
+    def _summed_derivatives(self, run: Run, states: np.ndarray | None, cotangents: np.ndarray) -> None:
+        """The same in chunks, whose derivatives by shared rows are added up in their order."""
+        total, plan = run.arrays.of_shared, run.division.plan
         parts: dict[int, tuple[Room, np.ndarray]] = {}
 
-        def work(room: Room, multiply: bool, first: int, last: int) -> None:
-            of_shared = np.empty(len(division.shared_rows))
+        def work(room: Room, frame: tuple, first: int, last: int) -> None:
+            of_shared = np.empty_like(total)
             parts[first] = room, of_shared
-            is_all = last - first == run.n_blocks
-            blocks.derivatives_of_blocks(
-                first, last, multiply, is_all, room.state if states is None else states, 0 if states is None else size,
-                room.bra, division.plan.n_rows, *division.plan.packed, *room.arguments, run.dense, *run.arguments,
-                cotangents, of_own, of_shared, of_start,
-            )  # fmt: skip
+            self._derivatives_of(run, room, frame, first, last, states, cotangents, of_shared)
 
-        def add_up() -> np.ndarray:
-            (room, of_shared), *others = [parts[first] for first in sorted(parts)]
-            for other, part in others:
-                of_shared += part
-                room.dense_moments += other.dense_moments
-            if others and division.plan.n_dense:
-                plan = division.plan
-                blocks.finish_derivatives(
-                    plan.n_rows, *plan.packed, *room.arguments, run.dense, *run.arguments, of_shared
-                )  # fmt: skip
-            return of_shared
+        def add_up() -> None:
+            total[:] = sum(of_shared for _, (_, of_shared) in sorted(parts.items()))
+            if plan.n_dense:
+                room, *others = [parts[first][0] for first in sorted(parts)]
+                for other in others:
+                    room.dense_moments += other.dense_moments
+                blocks.finish_derivatives(*run.arrays.frame_of(room), total)
 
-        return self._in_chunks(run, work, add_up)
+        self._in_chunks(run, work, add_up)
+
+    def _derivatives_of(self, run: Run, room: Room, frame: tuple, first: int, last: int, states, cotangents, of_shared):
+        arrays, is_all = run.arrays, last - first == run.n_blocks
+        states, stride = (room.state, 0) if states is None else (states, run.division.state_size)
+        blocks.derivatives_of_blocks(
+            first, last, not run.is_multiplied, is_all, states, stride, room.bra, *frame, cotangents, arrays.of_own,
+            of_shared, arrays.of_start,
+        )  # fmt: skip
 
     def probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of samples with their (2^n, samples) probabilities, unnormalised where amplitudes are."""
         run = self.prepared(inputs, weights)
         division, lanes = run.division, run.division.lanes
         where = division.plan.form.logical_rows()
-        run.dense = division.dense()
         room = division.room(self.n_observables)
+        frame = run.arrays.frame_of(room)
         values = np.empty((run.batch, self.n_observables), run.dtype)
         for block in range(run.n_blocks):
-            if self._is_shared(division, run.batch):
+            if self._is_shared(run):
                 SharedState(self.n_observables, run).forward(block, room.state)
             else:
-                self._values_of(run, room, True, block, block + 1, room.state, 0, values)
+                self._values_of(run, room, frame, block, block + 1, values)
             rows = room.state.reshape(-1, 2, lanes)
             chances = rows[:, 0] ** 2 + rows[:, 1] ** 2
             if division.lane_bits:
@@ -261,39 +237,22 @@ class FastEngine:
             samples = slice(block * lanes, min((block + 1) * lanes, run.batch))
             yield samples, chances[where, : samples.stop - samples.start]
 
-    def _is_shared(self, division: Division, batch: int) -> bool:
+    def _is_shared(self, run: Run) -> bool:
         """Whether the threads share the rows of each state."""
-        return bool(division.tile_rows) and (batch < MOST_CHUNKS // 2 or self.program.n_qubits >= FEWEST_QUBITS_SHARED)
+        few = run.batch < MOST_CHUNKS // 2
+        return bool(run.division.tile_rows) and (few or self.program.n_qubits >= FEWEST_QUBITS_SHARED)
 
-    def _in_chunks(self, run: Run, work: Callable[[Room, bool, int, int], None], finish: Callable = lambda: None):
-        """`work(room, multiply, first, last)` on ranges of blocks, on threads where that pays; then `finish()`.
-
-        `multiply` says that the diagonals that samples share are still to be multiplied out.
-        """
-        division, plan = run.division, run.division.plan
-        chunks = _chunks(run.n_blocks, plan.n_rows * len(plan.tables.stages))
-        multiply = run.dense is None
-        if multiply:
-            run.dense = division.dense()
-        rooms = [division.room(self.n_observables) for _ in chunks]
-        if len(chunks) > 1 and multiply and plan.n_dense:
-            blocks.multiply_diagonals(plan.n_rows, *plan.packed, *rooms[0].arguments, run.dense, *run.arguments)
-            multiply = False
-        if len(chunks) == 1:
-            work(rooms[0], multiply, *chunks[0])
-        else:
-            spread(work, [(room, multiply, *chunk) for room, chunk in zip(rooms, chunks)])
-        result = finish()
+    def _in_chunks(self, run: Run, work: Callable, finish: Callable = lambda: None) -> None:
+        """`work(room, frame, first, last)` on ranges of blocks, on all threads; then `finish()`."""
+        division, plan, arrays = run.division, run.division.plan, run.arrays
+        rooms = [division.room(self.n_observables) for _ in arrays.chunks]
+        frames = [arrays.frame_of(room) for room in rooms]
+        if plan.n_dense and not run.is_multiplied:
+            blocks.multiply_diagonals(*frames[0])
+            run.is_multiplied = True
+        spread(work, [(room, frame, *chunk) for room, frame, chunk in zip(rooms, frames, arrays.chunks)])
+        finish()
         division.give_back(rooms)
-        return result
-
-
-@lru_cache(maxsize=1024)
-def _chunks(n_blocks: int, work_a_block: int) -> list[tuple[int, int]]:
-    """Ranges of blocks, as many as are worth a thread's waking."""
-    n_chunks = max(1, min(MOST_CHUNKS, int(n_blocks * work_a_block / WORTH_A_CHUNK)))
-    size = max(1, -(-n_blocks // n_chunks))
-    return [(first, min(first + size, n_blocks)) for first in range(0, n_blocks, size)]
 
 
 def plain_array(array: np.ndarray) -> np.ndarray:

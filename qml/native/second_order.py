@@ -6,8 +6,9 @@ import numpy as np
 
 from qml.native import dual_blocks
 from qml.native.angles import by_slot, half_angles, read_amplitudes
-from qml.native.fast import FastEngine, Run, plain_array
+from qml.native.fast import FastEngine, plain_array
 from qml.native.plan import N_ENTRIES
+from qml.native.run import Run
 from qml.native.simd import aligned
 from qml.native.threads import n_threads, spread
 

@@ -12,7 +12,7 @@ from qml.native.simd import aligned
 from qml.native.threads import spread
 
 if TYPE_CHECKING:
-    from qml.native.fast import Run
+    from qml.native.run import Run
 
 MOST_PARTS = 8  # fixed, so that sums do not depend on the number of threads
 ROWS_OF_A_PART = 1 << 13
