@@ -34,9 +34,11 @@ GOAL_OF_PLATEAUS = 50.0
 MCCLEAN = "McClean's, a sample"
 COLUMNS = (
     *("circuit", "n", "batch", "layers", "dtype", "ours_ms", "fastest_peer", "peer_ms", "times_faster", "goal"),
-    *("share_of_one_core", "backward_over_forward", "first_s", "peer_first_s", "peak_mb", "beside_engine_us", "left_out"),
+    *("share_of_one_core", "share_of_triad", "backward_over_forward", "first_s", "peer_first_s", "peak_mb"),
+    *("beside_engine_us", "left_out"),
 )
 TURN_COST = 8  # multiply-adds of a row's vectors that a turn takes at least, forward and backward
+FEWEST_QUBITS_IN_MEMORY = 22  # two states of float64 are 128 MB there
 STARTING = 120.0  # seconds for a process to import everything and compile our kernels
 
 
@@ -141,8 +143,8 @@ def run(case: dict) -> list[dict]:
             rows.append({"name": stuck, "status": f"left out: {why}"})
         told = {row["name"] for row in rows}
         left = [name for name in left if name not in told]
-    turns = _turns(workload)
-    return [{**row, "turns": turns} if row["name"] == OURS else row for row in rows]
+    work = {"turns": _turns(workload), "passes": _passes(workload)}
+    return [{**row, **work} if row["name"] == OURS else row for row in rows]
 
 
 def _attempt(task: dict, limit: float) -> tuple[list[dict], str | None, str]:
@@ -187,6 +189,15 @@ def _turns(workload: Workload) -> int:
     return sum(len(step.turns) for step in normal_form(lower(layer(workload).circuit)).steps)
 
 
+def _passes(workload: Workload) -> int:
+    """Sweeps over a state's memory in which it goes forward through all gates."""
+    import numpy as np
+
+    from studies.peers.hybrid_qml_lab import layer
+
+    return layer(workload)._evaluation.compiled.passes(workload.batch, np.dtype(workload.dtype))
+
+
 def _groups(rows: list[dict]) -> list[list[dict]]:
     """Rows of one workload together, in the order of their sizes."""
     groups: dict[tuple, list[dict]] = {}
@@ -213,6 +224,15 @@ def _share(ours: dict, machine: dict) -> float:
     amplitudes = ours["batch"] * 2 ** ours["n_qubits"]
     multiply_adds = TURN_COST * ours["turns"] * amplitudes
     return multiply_adds / machine[ours["dtype"]] / ours["step"]
+
+
+def _share_of_memory(ours: dict, machine: dict) -> float | None:
+    """The least time in which the sweeps' bytes go to memory and back, over the step's; where states leave all caches."""
+    if ours["n_qubits"] < FEWEST_QUBITS_IN_MEMORY:
+        return None
+    state = 2 * int(ours["dtype"].removeprefix("float")) // 8 * ours["batch"] << ours["n_qubits"]
+    moved = (1 + 2) * ours["passes"] * 2 * state  # one state forward and two back, each read and written
+    return round(moved / machine["triad"] / ours["step"], 2)
 
 
 def goal_of(row: dict) -> float:
@@ -242,6 +262,7 @@ def table(rows: list[dict]) -> list[dict]:
                 "times_faster": round(best["ratio"], 1) if best else None,
                 "goal": goal_of(ours),
                 "share_of_one_core": round(_share(ours, machine), 2) if machine else None,
+                "share_of_triad": _share_of_memory(ours, machine) if machine else None,
                 "backward_over_forward": round(ours["step"] / ours["forward"] - 1, 2) if "forward" in ours else None,
                 "first_s": round(ours["first"], 2),
                 "peer_first_s": round(best["first"], 2) if best else None,

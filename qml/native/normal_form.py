@@ -138,7 +138,8 @@ def _string(form: NormalForm, letters: str, qubits, angle: Angle) -> None:
         return
     pivot = 0
     if n_y % 2 == 0:  # exp(-i t P / 2) = S+ exp(-i t P' / 2) S, where S on one qubit of P makes the number of Y odd
-        qubit = next(q for letter, q in zip(letters, qubits) if letter in "XY")
+        # Always on an even qubit where there is one: in a chain of XX or YY each S+ then meets the next gate's S.
+        qubit = min((q for letter, q in zip(letters, qubits) if letter in "XY"), key=lambda q: q % 2)
         _, pivot, off = form.string(0, 1 << qubit)
         makes_y = letters[list(qubits).index(qubit)] == "X"
         _add_phase(form.steps, Phase(pivot, off, Angle(None, math.pi / 2)))

@@ -104,21 +104,32 @@ def commute(a: Turn, b: Turn) -> bool:
 
 
 def _groups(turns: list[Turn], tile: Tile) -> list[list[Turn]]:
-    """Neighbours, up to three, none of which flips another's bit, on independent rows; a turn of lanes only is alone."""
+    """Up to three turns each that do not flip one another's bits, on independent rows; a turn of lanes only is alone.
+
+    A turn joins the earliest group that it can reach past turns it commutes with.
+    """
     groups: list[list[Turn]] = []
-    span = ReadTable()
+    spans: list[ReadTable] = []
     for turn in turns:
         flip, _ = tile.local(turn.flip)
-        group = groups[-1] if groups else []
-        joins = 0 < len(group) < 3 and flip and span.basis and span.express(flip)[1]
-        if joins and all(_independent(turn, other) for other in group):
-            group.append(turn)
-        else:
-            groups.append([turn])
-            span = ReadTable()
+        place = len(groups)
+        for k in reversed(range(len(groups))):
+            if flip and _joins(turn, flip, groups[k], spans[k]):
+                place = k
+            if not all(commute(turn, other) for other in groups[k]):
+                break
+        if place == len(groups):
+            groups.append([])
+            spans.append(ReadTable())
+        groups[place].append(turn)
         if flip:
-            span.extend(flip)
+            spans[place].extend(flip)
     return groups
+
+
+def _joins(turn: Turn, flip: int, group: list[Turn], span: ReadTable) -> bool:
+    is_open = len(group) < 3 and bool(span.basis) and bool(span.express(flip)[1])
+    return is_open and all(_independent(turn, other) for other in group)
 
 
 def _independent(a: Turn, b: Turn) -> bool:
