@@ -11,7 +11,7 @@ from qiskit.quantum_info import Clifford, Operator, Pauli, PauliList, SparsePaul
 from circuits.errors import Unsupported
 from circuits.program import Gate, Program, Rotation, Unitary
 from qml.backends.base import Compiled
-from qml.diagonalization import Diagonal, diagonalised
+from qml.diagonalization import Diagonal, commuting_groups, diagonalised
 from qml.gradients.base import GradientMethod, wanted_slots
 from qml.seeds import child
 
@@ -120,7 +120,12 @@ def _planned(compiled: Compiled, wanted: set[int], joint: bool, exact: bool) -> 
     for (reversed_ones, _), reads in groups.items():
         own = _with_ancilla(program, reversed_ones) if reversed_ones else program
         circuits += (
-            [_compiled(compiled, own, reads)] if exact else [_sampled(compiled, own, part) for part in _commuting(reads)]
+            [_compiled(compiled, own, reads)]
+            if exact
+            else [
+                _sampled(compiled, own, [reads[place] for place in group])
+                for group in commuting_groups(PauliList([read.string for read in reads]))
+            ]
         )
     return circuits
 
@@ -220,20 +225,6 @@ def _sampled(compiled: Compiled, program: Program, reads: list[_Read]) -> _Circu
     diagonal = diagonalised(PauliList([read.string for read in reads]))
     turned = program.followed_by(diagonal.gates)
     return _Circuit(compiled.backend.compile(turned, [], compiled.slots), reads, diagonal)
-
-
-def _commuting(reads: list[_Read]) -> list[list[_Read]]:
-    """Greedy groups of strings that commute with one another."""
-    groups: list[tuple[PauliList, list[_Read]]] = []
-    for read in reads:
-        for index, (strings, group) in enumerate(groups):
-            if strings.commutes(read.string).all():
-                group.append(read)
-                groups[index] = strings.insert(len(strings), PauliList([read.string])), group
-                break
-        else:
-            groups.append((PauliList([read.string]), [read]))
-    return [group for _, group in groups]
 
 
 METHOD = CommutingBlocks
