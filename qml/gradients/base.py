@@ -84,7 +84,9 @@ def wanted_slots(evaluation: "Evaluation", needs: tuple[bool, bool]) -> list[int
 
 
 def resolve(diff_method: "str | GradientMethod", compiled: "Compiled", shots: int | None) -> GradientMethod:
-    """The method of that name; "best" is adjoint where the backend has it and values are exact, else parameter-shift.
+    """The method of that name; "best" is adjoint where there is one and values are exact, else parameter-shift.
+
+    Where a gate has no shift rule, parameter-shift is the stochastic one.
 
     Raises:
         UnknownName: no such method; the message gives the nearest one.
@@ -96,7 +98,8 @@ def resolve(diff_method: "str | GradientMethod", compiled: "Compiled", shots: in
     if diff_method.replace("_", "-") not in ("best", *names()):
         raise UnknownName("diff_method", diff_method, ["best", *names()])
     if diff_method == "best":
-        diff_method = "adjoint" if compiled.backend.adjoint and shots is None else "parameter-shift"
+        shift = "stochastic-parameter-shift" if compiled.program.is_evolving else "parameter-shift"
+        diff_method = "adjoint" if compiled.adjoint and shots is None else shift
     return member(FAMILY, diff_method, "diff_method").METHOD()
 
 

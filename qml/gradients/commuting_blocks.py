@@ -9,6 +9,7 @@ from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import Clifford, Operator, Pauli, PauliList, SparsePauliOp
 
 from circuits.errors import Unsupported
+from circuits.evolution import Evolution
 from circuits.program import Gate, Program, Rotation, Unitary
 from qml.backends.base import Compiled
 from qml.diagonalization import Diagonal, commuting_groups, diagonalised
@@ -189,6 +190,8 @@ def _is_clifford_angle(gate: Rotation) -> bool:
 
 def _clifford(gate: Gate) -> tuple[Clifford, tuple[int, ...]]:
     """The gate as a Clifford operator, and the qubits it acts on."""
+    if isinstance(gate, Evolution):
+        raise Unsupported(f"{TAKES}, got an evolution by a sum: use diff_method='stochastic-parameter-shift'")
     if isinstance(gate, Rotation):
         name = f"rotation about {gate.pauli}" if gate.pauli else "phase"
         if gate.slot is not None:
