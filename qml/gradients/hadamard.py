@@ -27,8 +27,8 @@ class HadamardTest(GradientMethod):
     ancilla holds |0>|j> + |1>|x>.
 
     Cost: per sample one circuit for each Pauli rotation, controlled phase or amplitude, two for each controlled rotation,
-        each with one more qubit and, for a rotation, one more gate. Twice the shots of half as many circuits: the noise for a number of shots in all is
-        that of parameter-shift where expectation values are small.
+        each with one more qubit and, for a rotation, one more gate. Twice the shots of half as many circuits: the noise for
+        a number of shots in all is that of parameter-shift where expectation values are small.
     Source: Guerreschi and Smelyanskiy, arXiv:1701.01450; Schuld et al., Phys. Rev. A 99, 032331 (2019), section III.D.
     """
 
