@@ -204,12 +204,13 @@ class Oracle:
             matrix = self.matrix(program, gate, angles)
             if isinstance(gate, Rotation) and gate.slot is not None:
                 tangents[gate.slot] += -0.5j * self.generator(program, gate) @ state
+            before = state
+            state, tangents = matrix @ state, tangents @ matrix.T
             if isinstance(gate, Evolution):
                 exponent = self.exponent(program, gate, angles)
                 for slot, term in zip(gate.slots, self.terms(program, gate)):
                     if slot is not None:
-                        tangents[slot] += scipy.linalg.expm_frechet(exponent, -1j * term, compute_expm=False) @ state
-            state, tangents = matrix @ state, tangents @ matrix.T
+                        tangents[slot] += scipy.linalg.expm_frechet(exponent, -1j * term, compute_expm=False) @ before
         dense = [np.asarray(operator.to_matrix()) for operator in operators]
         values = np.array([(state.conj() @ o @ state).real for o in dense])
         return values, np.array([2 * (tangents.conj() @ o @ state).real for o in dense])

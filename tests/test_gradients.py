@@ -238,6 +238,38 @@ def test_methods_of_angles_refuse_amplitudes_and_name_what_would_do(method, cata
         QuantumLayer(catalogue["amplitude"].circuit, diff_method=method)
 
 
+@pytest.mark.parametrize("shots", [None, 30])
+def test_hadamard_tests_of_amplitudes_are_as_many_as_amplitudes_and_unbiased(shots, catalogue, rng):
+    case, repeats = catalogue["amplitude"], 400 if shots else 1
+    exact = evaluation(case, "native", "adjoint")
+    inputs, weights = angles(exact, 1, rng)
+    inputs /= np.linalg.norm(inputs)
+    cotangents = rng.normal(size=(1, exact.n_outputs))
+    wanted = exact.vjp(inputs, weights, cotangents, SEED)[0][0]
+    run = evaluation(case, "native", "hadamard", shots=shots)
+    assert run.method.circuits(run, 1, (True, False)) == len(wanted) * run.n_bases
+    rows = [np.repeat(a.reshape(1, -1), repeats, axis=0) for a in (inputs, weights, cotangents)]
+    found = run.vjp(*rows, SEED)[0]
+    error = found.std(axis=0, ddof=1) / np.sqrt(repeats) if shots else 0
+    assert (np.abs(found.mean(axis=0) - wanted) <= 5 * error + 1e-12).all()
+
+
+@pytest.mark.parametrize("method, step", [("finite-diff", 0.1), ("spsa", 0.1)])
+def test_steps_of_finite_size_bias_a_slope_by_sin_c_over_c(method, step):
+    """At shots the step c is 0.1: d/dt cos t = -sin t becomes -sin t sin(c) / c, a bias of c^2 / 6 = 0.17 %."""
+    circuit, repeats, shots = QuantumCircuit(1), 4000, 400
+    circuit.ry(ParameterVector("w", 1)[0], 0)
+    compiled = resolve("native").compile(lower(circuit), as_list("Z", 1))
+    run = Evaluation(compiled, gradients.resolve(method, compiled, shots), shots)
+    found = run.vjp(np.zeros((repeats, 0)), np.full((repeats, 1), 1.1), np.ones((repeats, 1)), SEED)[1][:, 0]
+    law, error = -np.sin(1.1) * np.sin(step) / step, found.std(ddof=1) / np.sqrt(repeats)
+    assert abs(found.mean() - law) <= 5 * error
+    exact = Evaluation(compiled, type(run.method)(step=step)).vjp(
+        np.zeros((1, 0)), np.full((1, 1), 1.1), np.ones((1, 1)), SEED
+    )
+    assert exact[1][0, 0] == pytest.approx(law, abs=1e-12)
+
+
 @pytest.mark.parametrize("name", NOT_CLIFFORD)
 def test_commuting_blocks_refuse_gates_that_are_not_clifford(name, catalogue):
     with pytest.raises(Unsupported, match="parameter-shift"):
