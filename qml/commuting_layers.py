@@ -40,7 +40,7 @@ def _layers(program: Program) -> dict[int, int]:
     owners = np.zeros(0, np.int64)  # the layer of each
     floor = 0
     for gate in program.gates:
-        clifford = _clifford(gate)
+        clifford = as_clifford(gate)
         if clifford is not None:
             strings = None if strings is None else strings.evolve(clifford, qargs=[*gate.qubits, *gate.controls], frame="s")
         elif isinstance(gate, Unitary):
@@ -71,11 +71,13 @@ def _generators(gate: Rotation | Evolution, n_qubits: int) -> PauliList:
     return PauliList(found)
 
 
-def _clifford(gate: Gate) -> Clifford | None:
-    """A fixed gate as a Clifford operator, or None."""
+def as_clifford(gate: Gate) -> Clifford | None:
+    """A fixed gate as a Clifford operator on its qubits and controls; None if it is none, or turned by a parameter."""
     if isinstance(gate, Evolution) or (isinstance(gate, Rotation) and gate.slot is not None):
         return None
     if isinstance(gate, Rotation):
+        if abs(gate.angle / (np.pi / 2) - round(gate.angle / (np.pi / 2))) > 1e-12:
+            return None
         string = Pauli(gate.pauli[::-1]).to_matrix() if gate.pauli else np.eye(1)
         matrix = np.cos(gate.angle / 2) * np.eye(len(string)) - 1j * np.sin(gate.angle / 2) * string
         gate = Unitary("rotation", matrix, gate.qubits, gate.controls, gate.control_state)

@@ -1,5 +1,8 @@
 """Every backend with every method gives the same derivatives, or refuses by name."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -313,6 +316,16 @@ def test_commuting_blocks_from_shots_are_unbiased(circuit, observables, joint):
     found = Evaluation(compiled, CommutingBlocks(joint), shots=20).vjp(*rows, np.random.SeedSequence(seed))[1]
     error = found.std(axis=0, ddof=1) / np.sqrt(repeats)
     assert (np.abs(found.mean(axis=0) - wanted) <= 5 * error + 1e-12).all(), f"seed {seed}"
+
+
+@pytest.mark.parametrize("method", [CommutingBlocks(joint=False), "hadamard"], ids=["commuting-blocks", "hadamard"])
+def test_a_layer_is_copied_after_its_method_was_used(method):
+    layer = QuantumLayer(ansatze.commuting_blocks(2, 2), diff_method=method, seed=1)
+    layer().sum().backward()
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        other.zero_grad()
+        other().sum().backward()
+        assert torch.equal(other.w.grad, layer.w.grad)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True])

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from circuits.paulis import masks
 from circuits.program import Gate, Program, Rotation, Unitary
 from qml import costs
 from qml.backends.base import Compiled, check_memory
-from qml.gradients.base import GradientMethod, exact_only, from_rows
+from qml.gradients.base import GradientMethod, Kept, exact_only, from_rows
 
 SAVED_A_GATE = 3  # states that autograd keeps for one gate, at most
 
@@ -31,7 +30,7 @@ class Backprop(GradientMethod):
     name = "backprop"
 
     def __init__(self):
-        self._simulators: WeakKeyDictionary[Compiled, _StateVector] = WeakKeyDictionary()
+        self._simulators: Kept[Compiled, _StateVector] = Kept()
 
     def check(self, evaluation):
         exact_only(self, evaluation)

@@ -5,6 +5,7 @@ A method is one file of `qml/gradients/`; its name there is its `diff_method`. I
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -64,6 +65,16 @@ class GradientMethod(ABC):
             kept: what the backend kept of the forward run at these angles, or None.
             needs: whether each of the two is wanted; the other may be zeros.
         """
+
+
+class Kept(WeakKeyDictionary):
+    """What a method made for each compiled circuit, for as long as that lives; a copy, by pickle too, begins empty."""
+
+    def __reduce__(self):
+        return Kept, ()
+
+    def __deepcopy__(self, memo):
+        return Kept()
 
 
 def as_rows(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:

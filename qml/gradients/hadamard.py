@@ -1,7 +1,5 @@
 """Hadamard test: every derivative from one value of a circuit with one more qubit, the ancilla, at unshifted angles."""
 
-from weakref import WeakKeyDictionary
-
 import numpy as np
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
@@ -10,7 +8,7 @@ from circuits.errors import Unsupported
 from circuits.program import Gate, Program, Rotation, Unitary
 from qml.backends.base import Compiled, Slots
 from qml.evaluation import Evaluation
-from qml.gradients.base import GradientMethod, wanted_slots
+from qml.gradients.base import GradientMethod, Kept, wanted_slots
 from qml.seeds import child
 
 _H = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
@@ -35,7 +33,7 @@ class HadamardTest(GradientMethod):
     name = "hadamard"
 
     def __init__(self):
-        self._tests: WeakKeyDictionary[Compiled, dict] = WeakKeyDictionary()
+        self._tests: Kept[Compiled, dict] = Kept()
 
     def check(self, evaluation):
         if evaluation.compiled.program.is_evolving:

@@ -1,7 +1,5 @@
 """Stochastic parameter-shift: derivatives by coefficients of a sum that does not commute, where no shift rule is finite."""
 
-from weakref import WeakKeyDictionary
-
 import numpy as np
 from qiskit.circuit import Parameter
 
@@ -10,7 +8,7 @@ from circuits.evolution import Evolution
 from circuits.program import Program, Rotation
 from qml.backends.base import Compiled, Slots, random_generators
 from qml.evaluation import Evaluation
-from qml.gradients.base import wanted_slots
+from qml.gradients.base import Kept, wanted_slots
 from qml.gradients.parameter_shift import ParameterShift
 from qml.seeds import child
 from qml.shifts import rule
@@ -42,7 +40,7 @@ class StochasticParameterShift(ParameterShift):
         if isinstance(n_points, bool) or not isinstance(n_points, int | np.integer) or n_points < 1:
             raise LabError(f"n_points must be a whole number of at least 1, got {n_points!r}")
         self.n_points, self.quadrature = int(n_points), bool(quadrature)
-        self._split: WeakKeyDictionary[Compiled, dict] = WeakKeyDictionary()
+        self._split: Kept[Compiled, dict] = Kept()
 
     def circuits(self, evaluation, batch, needs):
         evolving = self._wanted(evaluation, needs)
