@@ -16,6 +16,7 @@ from qml.seeds import child
 
 _H = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
 Term = tuple[str, float, int]  # label, coefficient, and the observable it belongs to
+NONE = ord("I")
 TO_Z = {"X": _H, "Y": _H @ np.diag([1, -1j])}  # from the eigenbasis of a letter to that of Z
 
 
@@ -93,16 +94,17 @@ def grouped(terms: list[Term]) -> list[list[Term]]:
 
 def _qubitwise(labels: list[str]) -> list[list[int]]:
     """Greedy groups in which no qubit is asked for two different letters."""
-    groups: list[tuple[list[str], list[int]]] = []
-    for place, label in enumerate(labels):
-        for basis, group in groups:
-            if all("I" in (a, b) or a == b for a, b in zip(label, basis)):
-                group.append(place)
-                basis[:] = [a if a != "I" else b for a, b in zip(label, basis)]
-                break
-        else:
-            groups.append((list(label), [place]))
-    return [group for _, group in groups]
+    letters = np.frombuffer("".join(labels).encode(), np.uint8).reshape(len(labels), -1 if labels else 0)
+    bases = np.full_like(letters, NONE)  # what each group measures; there are no more groups than labels
+    groups: list[list[int]] = []
+    for place, own in enumerate(letters):
+        known = bases[: len(groups)]
+        is_open = ~((known != own) & (known != NONE) & (own != NONE)).any(axis=1)
+        first = int(np.argmax(is_open)) if is_open.any() else len(groups)
+        groups += [[]] if first == len(groups) else []
+        groups[first].append(place)
+        bases[first] = np.where(own == NONE, bases[first], own)
+    return groups
 
 
 def _basis(labels: list[str]) -> Diagonal:

@@ -57,7 +57,7 @@ def test_its_matrix_is_the_exponential(seed):
         (PauliEvolutionGate(SparsePauliOp(["ZZ", "XI"]), T, synthesis=MatrixExponential()), [Evolution]),
         (PauliEvolutionGate(Pauli("YX"), T), [Rotation]),
     ],
-    ids=str,
+    ids=["sum", "commuting", "parts", "bound", "lie_trotter", "suzuki", "matrix_exponential", "string"],
 )
 def test_what_commutes_becomes_rotations_and_the_rest_stays_together(gate, kinds):
     assert [type(other) for other in lower(circuit_of(gate)).gates[1:]] == kinds

@@ -40,6 +40,7 @@ def bound(n_qubits: int, n_layers: int = 2):
         (["ZI", "XX", "IZ", "IX"], [["ZI", "IZ"], ["XX", "IX"]]),  # no fewer: qubit by qubit
         (["XX", "YY", "XX"], [["XX", "YY", "XX"]]),  # a string of two observables
         (["ZI", "IX"], [["ZI", "IX"]]),
+        (["XXI", "IXX", "YYI", "IYY", "ZZI", "IZZ"], [["XXI", "YYI", "ZZI"], ["IXX", "IYY", "IZZ"]]),
         ([], []),
     ],
 )
