@@ -18,6 +18,7 @@ from qiskit.circuit import library as lib
 from qiskit.quantum_info import Pauli, SparsePauliOp
 
 from circuits.errors import LabError, Unsupported
+from circuits.evolution import Evolution
 from circuits.program import Gate, Rotation
 
 # --- programs to PennyLane operations ---------------------------------------------------------------------------------
@@ -26,14 +27,18 @@ ISING = {"XX": qp.IsingXX, "YY": qp.IsingYY, "ZZ": qp.IsingZZ}
 SINGLE = {"X": qp.RX, "Y": qp.RY, "Z": qp.RZ}
 
 
-def operation(gate: Gate, angle: float) -> qp.operation.Operator:
-    """The PennyLane operation of a program's gate; `angle` is that of a rotation."""
+def operation(gate: Gate, slots: Sequence[float] = ()) -> qp.operation.Operator:
+    """The PennyLane operation of a program's gate at the values of all slots."""
     controls = list(gate.controls)
     values = [bool(gate.control_state >> j & 1) for j in range(len(controls))]
     if isinstance(gate, Rotation):
+        angle = gate.angle if gate.slot is None else slots[gate.slot]
         if not gate.pauli:  # a phase on the controlled subspace: the last control carries it
             return _controlled_phase(-angle / 2, controls, values)
         base = _rotation(gate, angle)
+    elif isinstance(gate, Evolution):
+        (matrix,) = gate.matrices(gate.values(np.array(slots)[:, None]))
+        base = qp.QubitUnitary(matrix, wires=gate.qubits[::-1])
     elif gate.name == "x":
         base = qp.PauliX(gate.qubits[0])
     else:

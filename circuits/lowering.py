@@ -14,7 +14,8 @@ from qiskit.circuit.exceptions import CircuitError
 
 from circuits.encodings import AmplitudeEncoding
 from circuits.errors import LabError, Unsupported
-from circuits.program import Builder, Program
+from circuits.evolution import Evolution, Terms, exact_terms, parts, support
+from circuits.program import Builder, Program, as_number
 
 # gate -> pieces (pauli letters, which of its qubits, angle as a function of its parameters), in the order they act.
 # A piece with no letters is the phase exp(-i t / 2): it matters under a control and is dropped without one.
@@ -53,6 +54,7 @@ MATRICES = {
 
 IGNORED = (lib.Barrier, lib.IGate, Delay)
 LARGEST_MATRIX = 6  # qubits of an undefined gate whose matrix is still taken
+LARGEST_EVOLUTION = 8  # qubits of an exact exponential of a sum that does not commute
 
 
 def _u(t, phi, lam):
@@ -64,8 +66,9 @@ def lower(circuit: QuantumCircuit) -> Program:
 
     Args:
         circuit: any Qiskit circuit of gates without measurement; free parameters in any real expression. A gate that
-            Qiskit defines by an approximation, such as the evolution of a sum that does not commute, is what its
-            definition says, as it is for Qiskit's transpiler.
+            Qiskit defines by an approximation, such as a `PauliEvolutionGate` of a sum that does not commute, is what its
+            definition says, as it is for Qiskit's transpiler; with the synthesis `MatrixExponential` it is exact, as an
+            `EvolutionGate` and a `HamiltonianGate` are.
 
     Raises:
         Unsupported: a gate that has no unitary or no exact decomposition; the message names it.
@@ -115,6 +118,8 @@ def append(builder: Builder, gate: Operation, qubits, controls=(), state=0) -> N
         _append_controlled(builder, gate, qubits, controls, state)
     elif isinstance(gate, AmplitudeEncoding) and _is_free(gate):
         _append_amplitudes(builder, gate, qubits, controls)
+    elif (terms := exact_terms(gate)) is not None:
+        _append_exponential(builder, terms, qubits, controls, state)
     elif kind in MATRICES:
         builder.unitary(MATRICES[kind], gate.to_matrix(), qubits, controls, state)
     else:
@@ -187,6 +192,28 @@ def _append_amplitudes(builder: Builder, gate: AmplitudeEncoding, qubits, contro
     if not all(getattr(value, "parameters", None) for value in gate.params):
         raise Unsupported("an amplitude encoding must have all of its inputs free, or all of them numbers")
     builder.prepare(gate.params)
+
+
+def _append_exponential(builder: Builder, terms: Terms, qubits, controls, state) -> None:
+    """Rotations for strings that commute with all others; what does not commute, and is free, stays together."""
+    for part in parts(terms):
+        labels, coefficients = zip(*part)
+        places = support(labels)
+        paulis = ["".join(label[-1 - q] for q in places) for label in labels]
+        where = [qubits[q] for q in places]
+        if len(part) == 1:
+            builder.rotation(paulis[0], where, 2 * coefficients[0], controls, state)
+        elif len(places) > LARGEST_EVOLUTION:
+            raise Unsupported(
+                f"the exact evolution by a sum that does not commute is written out on at most {LARGEST_EVOLUTION} qubits, "
+                f"got {len(places)}: use a PauliEvolutionGate, whose default is a product formula"
+            )
+        elif all(as_number(c) is not None for c in coefficients):
+            fixed = Evolution(tuple(paulis), tuple(range(len(places))), (None,) * len(part), ())
+            values = np.array([[2 * as_number(c)] for c in coefficients])
+            builder.unitary("evolution", fixed.matrices(values)[0], where, controls, state)
+        else:
+            builder.evolution(paulis, where, [2 * c for c in coefficients], controls, state)
 
 
 def _append_composite(builder: Builder, gate: Operation, qubits, controls, state) -> None:

@@ -4,7 +4,9 @@ Any Qiskit circuit of standard gates becomes a `Program` of two kinds of gate, b
 
     Rotation   exp(-i t P / 2) with P a Pauli string on its qubits (the empty string gives a phase), where t is a
                number or an angle slot: an expression of the circuit's parameters;
-    Unitary    a fixed matrix on its qubits.
+    Unitary    a fixed matrix on its qubits;
+
+and the exponential of a sum that does not commute, with parameters in it, is a third, an `Evolution`.
 
 Engines differentiate angles; what an angle is in terms of parameters is `circuits/expressions.py`'s business.
 """
@@ -16,6 +18,7 @@ import numpy as np
 from qiskit.circuit import Parameter, ParameterExpression
 
 from circuits.errors import LabError
+from circuits.evolution import Evolution
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Unitary:
         return full
 
 
-Gate = Rotation | Unitary
+Gate = Rotation | Unitary | Evolution
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +86,16 @@ class Program:
     def rotation_of_slot(self) -> dict[int, Rotation]:
         """The one rotation that each angle slot turns; amplitude slots have none."""
         return {g.slot: g for g in self.gates if isinstance(g, Rotation) and g.slot is not None}
+
+    @property
+    def is_evolving(self) -> bool:
+        """Whether there is an `Evolution`, which not every engine runs and no finite shift rule differentiates."""
+        return any(isinstance(gate, Evolution) for gate in self.gates)
+
+    def evolution_of_slot(self) -> dict[int, tuple[Evolution, int]]:
+        """The evolution that a slot is a coefficient of, and its place there."""
+        evolutions = [g for g in self.gates if isinstance(g, Evolution)]
+        return {slot: (g, place) for g in evolutions for place, slot in enumerate(g.slots) if slot is not None}
 
     def followed_by(self, gates: list[Gate]) -> "Program":
         """The same program with more fixed gates at its end, such as a change of measurement basis."""
@@ -119,6 +132,18 @@ class Builder:
         else:
             slot = None
         self.gates.append(Rotation(pauli, tuple(qubits), tuple(controls), control_state, slot, number))
+
+    def evolution(self, paulis, qubits, angles, controls=(), control_state=0) -> None:
+        """Append the exponential of a sum of strings, each with a number or an expression."""
+        self.touched.update(qubits, controls)
+        numbers = [as_number(angle) for angle in angles]
+        slots: list[int | None] = [None] * len(numbers)
+        for place, (angle, number) in enumerate(zip(angles, numbers)):
+            if number is None:
+                slots[place] = len(self.slots)
+                self.slots.append(angle)
+        known = tuple(number or 0.0 for number in numbers)
+        self.gates.append(Evolution(tuple(paulis), tuple(qubits), tuple(slots), known, tuple(controls), control_state))
 
     def unitary(self, name: str, matrix, qubits, controls=(), control_state=0) -> None:
         """Append a fixed matrix."""

@@ -18,7 +18,7 @@ class Diagonal:
     """What to append to a circuit, and how to read the strings' values from its outcomes.
 
     Attributes:
-        gates: H, S, CX and CZ.
+        gates: Clifford ones.
         masks, signs: (m,): string j is signs[j] times the parity of the outcome's bits in masks[j].
     """
 
@@ -30,6 +30,25 @@ class Diagonal:
         """(m, ...) values, 1 or -1, of the strings in each of the outcomes."""
         parities = [1.0 - 2.0 * (np.bitwise_count(outcomes & mask) & 1) for mask in self.masks]
         return self.signs.reshape(-1, *[1] * outcomes.ndim) * np.array(parities)
+
+
+def commuting_groups(strings: PauliList) -> list[list[int]]:
+    """Places of the strings in groups that commute; each string joins the first group that it commutes with.
+
+    They are taken by the qubits they act on: XX, YY and ZZ on one pair meet before those of the next pair part them.
+    """
+    order = np.lexsort((strings.x | strings.z).T) if len(strings) else []
+    x, z = (part[order].astype(np.float32) for part in (strings.x, strings.z))  # so that counts are matrix products
+    owners = np.zeros(len(strings), np.int64)
+    groups: list[list[int]] = []
+    for visited, place in enumerate(order):
+        clashes = (x[:visited] @ z[visited] + z[:visited] @ x[visited]) % 2 == 1
+        is_open = np.ones(len(groups) + 1, bool)
+        is_open[owners[:visited][clashes]] = False
+        owners[visited] = first = int(np.argmax(is_open))
+        groups += [[]] if first == len(groups) else []
+        groups[first].append(int(place))
+    return sorted(sorted(group) for group in groups)
 
 
 def diagonalised(strings: PauliList) -> Diagonal:

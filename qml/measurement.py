@@ -1,15 +1,22 @@
-"""Expectation values from shots: terms that commute qubit by qubit are measured together, in one basis a group."""
+"""Expectation values from shots: terms that commute are measured together, in one basis a group.
+
+Terms are grouped qubit by qubit, so that a basis is a turn of each qubit alone. Where groups of terms that commute, though
+not qubit by qubit, are fewer, those are taken, and Clifford gates between qubits turn their terms into products of Z.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import PauliList, SparsePauliOp
 
-from circuits.program import Gate, Unitary
+from circuits.program import Unitary
 from qml.backends.base import Compiled
+from qml.diagonalization import Diagonal, commuting_groups, diagonalised
 from qml.seeds import child
 
 _H = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
+Term = tuple[str, float, int]  # label, coefficient, and the observable it belongs to
+NONE = ord("I")
 TO_Z = {"X": _H, "Y": _H @ np.diag([1, -1j])}  # from the eigenbasis of a letter to that of Z
 
 
@@ -22,7 +29,7 @@ class Measured:
         self._constants = np.zeros(self._n_observables)
         self._groups = [self._group(terms) for terms in grouped(self._terms(compiled.observables))]
 
-    def _terms(self, observables: Sequence[SparsePauliOp]) -> list[tuple[str, float, int]]:
+    def _terms(self, observables: Sequence[SparsePauliOp]) -> list[Term]:
         terms = []
         for owner, operator in enumerate(observables):
             for label, coefficient in zip(operator.paulis.to_labels(), operator.coeffs.real):
@@ -32,18 +39,10 @@ class Measured:
                     terms.append((label, float(coefficient), owner))
         return terms
 
-    def _group(self, terms: list[tuple[str, float, int]]):
-        n_qubits = self._compiled.program.n_qubits
-        basis = _merged([label for label, _, _ in terms])
-        gates: list[Gate] = [
-            Unitary(f"measure_{letter}", TO_Z[letter], (qubit,))
-            for qubit, letter in enumerate(reversed(basis))
-            if letter in TO_Z
-        ]
-        program = self._compiled.program.followed_by(gates)
-        support = [sum(1 << q for q in range(n_qubits) if label[-1 - q] != "I") for label, _, _ in terms]
-        compiled = self._compiled.backend.compile(program, [], self._compiled.slots)
-        return compiled, np.array(support, np.int64), terms
+    def _group(self, terms: list[Term]) -> tuple[Compiled, Diagonal, list[Term]]:
+        basis = _basis([label for label, _, _ in terms])
+        program = self._compiled.program.followed_by(basis.gates)
+        return self._compiled.backend.compile(program, [], self._compiled.slots), basis, terms
 
     @property
     def n_groups(self) -> int:
@@ -57,12 +56,12 @@ class Measured:
         batch = len(inputs)
         means = np.broadcast_to(self._constants, (batch, self._n_observables)).copy()
         variances = np.zeros_like(means)
-        for index, (compiled, support, terms) in enumerate(self._groups):
+        for index, (compiled, basis, terms) in enumerate(self._groups):
             own = child(seed, index)
             outcomes = compiled.sample(inputs, weights, shots, own)
             values = np.zeros((self._n_observables, *outcomes.shape))
-            for mask, (_, coefficient, owner) in zip(support, terms):
-                values[owner] += coefficient * (1.0 - 2.0 * (np.bitwise_count(outcomes & mask) & 1))
+            for mask, sign, (_, coefficient, owner) in zip(basis.masks, basis.signs, terms):
+                values[owner] += sign * coefficient * (1.0 - 2.0 * (np.bitwise_count(outcomes & mask) & 1))
             means += values.mean(axis=2).T
             variances += (values.var(axis=2, ddof=1) if shots > 1 else np.full(values.shape[:2], np.nan)).T / shots
         norms = self._squared_norms(inputs, weights)
@@ -76,20 +75,48 @@ class Measured:
         return (self._compiled.slots.join(inputs, weights)[list(amplitudes)] ** 2).sum(axis=0)[:, None]
 
 
-def grouped(terms: list[tuple[str, float, int]]) -> list[list[tuple[str, float, int]]]:
-    """Greedy groups in which no qubit is asked for two different letters."""
-    groups: list[tuple[list[str], list]] = []
+def grouped(terms: list[Term]) -> list[list[Term]]:
+    """Groups of terms that are measured together: those that commute qubit by qubit, or at all where that gives fewer."""
+    places: dict[str, int] = {}
+    for label, _, _ in terms:
+        places.setdefault(label, len(places))
+    by_qubit = _qubitwise(list(places))
+    groups = by_qubit
+    if len(by_qubit) > 1:
+        general = commuting_groups(PauliList(list(places)))
+        groups = general if len(general) < len(by_qubit) else by_qubit
+    owner = {place: index for index, group in enumerate(groups) for place in group}
+    out: list[list[Term]] = [[] for _ in groups]
     for term in terms:
-        for basis, group in groups:
-            if all("I" in (a, b) or a == b for a, b in zip(term[0], basis)):
-                group.append(term)
-                basis[:] = [a if a != "I" else b for a, b in zip(term[0], basis)]
-                break
-        else:
-            groups.append((list(term[0]), [term]))
-    return [group for _, group in groups]
+        out[owner[places[term[0]]]].append(term)
+    return out
 
 
-def _merged(labels: list[str]) -> str:
-    """The letter each qubit is measured in, I where no term asks."""
-    return "".join(next((c for c in column if c != "I"), "I") for column in zip(*labels))
+def _qubitwise(labels: list[str]) -> list[list[int]]:
+    """Greedy groups in which no qubit is asked for two different letters."""
+    letters = np.frombuffer("".join(labels).encode(), np.uint8).reshape(len(labels), -1 if labels else 0)
+    bases = np.full_like(letters, NONE)  # what each group measures; there are no more groups than labels
+    groups: list[list[int]] = []
+    for place, own in enumerate(letters):
+        known = bases[: len(groups)]
+        is_open = ~((known != own) & (known != NONE) & (own != NONE)).any(axis=1)
+        first = int(np.argmax(is_open)) if is_open.any() else len(groups)
+        groups += [[]] if first == len(groups) else []
+        groups[first].append(place)
+        bases[first] = np.where(own == NONE, bases[first], own)
+    return groups
+
+
+def _basis(labels: list[str]) -> Diagonal:
+    """The turn to the eigenbasis of commuting strings: of each qubit alone where that does."""
+    letters = [set(column) - {"I"} for column in zip(*labels)][::-1]  # of each qubit
+    if any(len(of_qubit) > 1 for of_qubit in letters):
+        return diagonalised(PauliList(labels))
+    gates = [
+        Unitary(f"measure_{letter}", TO_Z[letter], (qubit,))
+        for qubit, of_qubit in enumerate(letters)
+        for letter in of_qubit
+        if letter in TO_Z
+    ]
+    masks = [sum(1 << q for q, letter in enumerate(reversed(label)) if letter != "I") for label in labels]
+    return Diagonal(gates, np.array(masks, np.int64), np.ones(len(labels)))

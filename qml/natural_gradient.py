@@ -1,11 +1,13 @@
 """Quantum natural gradient: steps measured by how far they move the state, as an optimiser with torch's interface."""
 
+import weakref
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 
 from circuits.errors import LabError, UnknownName
+from qml.commuting_layers import layers_of_weights
 from qml.layer import QuantumLayer
 from qml.metric import metric_tensor, simulator
 
@@ -15,16 +17,16 @@ APPROXIMATIONS = ("full", "block-diagonal", "spsa")
 class NaturalGradient(torch.optim.Optimizer):
     """Steps the weights of a `QuantumLayer` by -lr (g + damping)^-1 grad, g being the Fubini-Study metric tensor.
 
-    With inputs, g is the mean over the samples of the layer's last batch. Every other parameter of the model is stepped by
-    -lr grad.
+    With inputs, g is the mean over the samples of the last batch that the layer ran with gradients enabled. Every other
+    parameter of the model is stepped by -lr grad.
 
     Args:
         model: a module with one `QuantumLayer` in it, or that layer.
         lr: of the steps.
         approximation: "full"; "block-diagonal", the entries of g between weights of one block alone; or "spsa", a running
             mean of estimates from four overlaps of states each, whatever the number of weights.
-        blocks: for "block-diagonal": sizes of consecutive blocks of `layer.weight_parameters`; None: one for each weight
-            vector.
+        blocks: for "block-diagonal": sizes of consecutive blocks of `layer.weight_parameters`; None: weights of gates that
+            commute, layer by layer of the circuit.
         damping: added to the diagonal; it bounds a step where g is singular.
         seed: of the directions of "spsa". step: their length in radians.
 
@@ -58,24 +60,35 @@ class NaturalGradient(torch.optim.Optimizer):
             raise LabError(f"the natural gradient needs a model with one QuantumLayer, this one has {len(layers)}")
         self.layer = layers[0]
         self.approximation, self.damping, self._seed, self._length = approximation, damping, seed, step
-        self._blocks = self._checked_blocks(blocks)
-        self._inputs: torch.Tensor | None = None
+        self._owners = self._checked_blocks(blocks)
         super().__init__(model.parameters(), {"lr": lr})
         self._quantum = [getattr(self.layer, name) for name in self.layer._vectors]
         self.state[self._quantum[0]] = {"steps": 0, "metric": torch.zeros(0)}
-        self.layer.register_forward_hook(self._ran)
+        self._listen()
 
-    def _checked_blocks(self, blocks: Iterable[int] | None) -> list[int]:
-        sizes = list(self.layer._vectors.values()) if blocks is None else [int(size) for size in blocks]
+    def _listen(self) -> None:
+        """Have the layer note its inputs, for as long as this optimiser is there."""
+        self._last = _LastInputs()
+        weakref.finalize(self, self.layer.register_forward_hook(self._last).remove)
+
+    def __getstate__(self):
+        return {key: value for key, value in self.__dict__.items() if key not in ("_last", "step")}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._listen()
+
+    def _checked_blocks(self, blocks: Iterable[int] | None) -> np.ndarray:
+        """(n_weights,): the block of each weight."""
         n_weights = len(self.layer.weight_parameters)
         if n_weights == 0:
             raise LabError("the circuit has no weights to step")
+        if blocks is None:
+            return layers_of_weights(self.layer._program, self.layer.weight_parameters)
+        sizes = [int(size) for size in blocks]
         if sum(sizes) != n_weights or min(sizes) < 1:
             raise LabError(f"blocks must be sizes that add up to the {n_weights} weights, got {sizes}")
-        return sizes
-
-    def _ran(self, layer, arguments, values) -> None:
-        self._inputs = arguments[0].detach().reshape(-1, layer.n_inputs) if layer.n_inputs else None
+        return np.repeat(np.arange(len(sizes)), sizes)
 
     @torch.no_grad()
     def step(self, closure: Callable | None = None):
@@ -106,23 +119,40 @@ class NaturalGradient(torch.optim.Optimizer):
     def _metric(self) -> torch.Tensor:
         if self.approximation == "spsa":
             return self._estimated()
-        metric = metric_tensor(self.layer, self._inputs)
+        metric = metric_tensor(self.layer, self._last.inputs)
         metric = metric if metric.dim() == 2 else metric.mean(dim=0)
         if self.approximation == "block-diagonal":
-            owner = np.repeat(np.arange(len(self._blocks)), self._blocks)
-            metric = metric * torch.as_tensor(owner[:, None] == owner[None, :])
+            metric = metric * torch.as_tensor(self._owners[:, None] == self._owners[None, :])
         return metric
 
     def _estimated(self) -> torch.Tensor:
         """The mean of all steps' estimates, the identity counted as the first, made positive by its absolute value."""
         state = self.state[self._quantum[0]]
         steps = int(state["steps"])
-        found = spsa_metric(self.layer, self._inputs, np.random.SeedSequence([self._seed, steps]), self._length)
+        found = spsa_metric(self.layer, self._last.inputs, np.random.SeedSequence([self._seed, steps]), self._length)
         before = state["metric"] if steps else torch.eye(len(found), dtype=found.dtype)
         state["metric"] = (before * (steps + 1) + found) / (steps + 2)
         state["steps"] = steps + 1
         values, vectors = torch.linalg.eigh(state["metric"])
         return vectors @ torch.diag(values.abs()) @ vectors.T
+
+
+class _LastInputs:
+    """A forward hook that keeps the layer's last inputs; a copy of it belongs to no optimiser and takes itself off."""
+
+    def __init__(self, is_used: bool = True):
+        self.inputs: torch.Tensor | None = None
+        self._is_used = is_used
+
+    def __call__(self, layer: QuantumLayer, arguments: tuple, values: torch.Tensor) -> None:
+        if not self._is_used:
+            for key in [key for key, hook in layer._forward_hooks.items() if hook is self]:
+                del layer._forward_hooks[key]
+        elif torch.is_grad_enabled():
+            self.inputs = arguments[0].detach().reshape(-1, layer.n_inputs) if layer.n_inputs else None
+
+    def __reduce__(self):
+        return _LastInputs, (False,)
 
 
 def spsa_metric(

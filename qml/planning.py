@@ -50,6 +50,8 @@ def duration(seconds: float) -> str:
 def plan(layer: QuantumLayer, batch_size: int = 1, n_steps: int = 1, input_gradients: bool = True) -> Plan:
     """What `n_steps` steps, each a value and a gradient of a batch, will cost; only short trials are run.
 
+    A circuit without parameters has values alone.
+
     Args:
         input_gradients: whether derivatives by inputs are needed too, as they are behind another layer that learns.
 
@@ -71,8 +73,9 @@ def plan(layer: QuantumLayer, batch_size: int = 1, n_steps: int = 1, input_gradi
     circuits = n_steps * (of_values + of_gradient)
     rows = of_gradient // evaluation.n_bases
     at_once = max(batch_size, min(rows, CHUNK_ROWS // batch_size * batch_size))
-    n_bytes = evaluation.compiled.n_bytes(at_once, _dtype(layer), gradient=rows == 0)
-    seconds = n_steps * _seconds(layer, batch_size, rows, at_once)
+    is_sweep = rows == 0 and any(needs)  # a gradient that is no circuit
+    n_bytes = evaluation.compiled.n_bytes(at_once, _dtype(layer), gradient=is_sweep)
+    seconds = n_steps * _seconds(layer, batch_size, rows, at_once, is_sweep)
     seconds += evaluation.method.programs(evaluation, needs) * _compiling(layer)
     return Plan(circuits, circuits * (layer.shots or 0), n_bytes, seconds)
 
@@ -81,11 +84,13 @@ def _dtype(layer: QuantumLayer) -> np.dtype:
     return np.dtype(str(layer._flat_weights().dtype).removeprefix("torch."))
 
 
-def _seconds(layer: QuantumLayer, batch_size: int, rows: int, at_once: int) -> float:
+def _seconds(layer: QuantumLayer, batch_size: int, rows: int, at_once: int, is_sweep: bool) -> float:
     """Of one step."""
-    if rows == 0:  # the gradient is no circuit, so the trial is a step of its own kind
+    if is_sweep:  # so the trial is a step of its own kind
         return _tried(lambda count: _step(layer, count), batch_size)
     forward = _tried(lambda count: _values(layer, count), batch_size)
+    if rows == 0:
+        return forward
     chunks = max(1, round(rows / at_once))
     return forward + chunks * _tried(lambda count: _values(layer, count), min(rows, at_once))
 

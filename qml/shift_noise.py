@@ -6,7 +6,7 @@ shots is sum_i c_i^2 Var_i[O] / N; for the two-term rule (Var+ + Var-) / (4N), a
 
 import numpy as np
 import torch
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import Pauli, PauliList, SparsePauliOp
 
 from qml.autograd import expectation, register
 from qml.backends import base as backends
@@ -127,8 +127,10 @@ class _Covariance:
     def _group(self, terms: list[tuple[str, float, int]]):
         labels, coefficients, owners = zip(*terms)
         places = np.array([self._place(label) for label in labels])
-        products = np.array([[self._place(_product(one, other)) for other in labels] for one in labels])
-        return places, products, np.array(coefficients), list(owners)
+        rows = [_products(PauliList(labels), label) for label in labels]
+        products = np.array([[self._place(label) for label in row] for row, _ in rows])
+        signs = np.array([sign for _, sign in rows])
+        return places, products, signs, np.array(coefficients), list(owners)
 
     def _place(self, label: str) -> int:
         return self._places.setdefault(label, len(self._places))
@@ -136,14 +138,15 @@ class _Covariance:
     def variances(self, values: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
         """(R,) at one shot, from (R, n_strings) values and (R, n_observables) factors."""
         total = np.zeros(len(values))
-        for places, products, coefficients, owners in self._groups:
+        for places, products, signs, coefficients, owners in self._groups:
             factors = coefficients * cotangents[:, owners]
             # A shifted amplitude leaves a state whose norm, the identity's value, is not one.
-            seconds = values[:, 0] * np.einsum("rs,rst,rt->r", factors, values[:, products], factors, optimize=True)
+            seconds = values[:, 0] * np.einsum("rs,rst,rt->r", factors, signs * values[:, products], factors, optimize=True)
             total += seconds - np.einsum("rs,rs->r", factors, values[:, places]) ** 2
         return total.clip(0)
 
 
-def _product(one: str, other: str) -> str:
-    """The string that two strings, which commute qubit by qubit, multiply to."""
-    return "".join(b if a == "I" else a if b == "I" else "I" for a, b in zip(one, other))
+def _products(strings: PauliList, label: str) -> tuple[list[str], np.ndarray]:
+    """The strings that these multiply to with another, which commutes with all of them, and the signs."""
+    found = strings.compose(Pauli(label))
+    return PauliList.from_symplectic(found.z, found.x).to_labels(), 1.0 - found.phase

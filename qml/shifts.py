@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from circuits.errors import Unsupported
 from circuits.program import Program
 from qml.backends.base import Slots
 
@@ -29,10 +30,23 @@ def rule(frequencies: tuple[float, ...]) -> Terms:
     return tuple((float(c), float(s)) for c, s in qp.gradients.generate_shift_rule(frequencies))
 
 
-def rules(program: Program) -> list[Terms]:
-    """The rule of every slot of the program, in order."""
-    rotations = program.rotation_of_slot()
-    return [rule(rotations[s].frequencies) if s in rotations else AMPLITUDE for s in range(len(program.slots))]
+def rules(program: Program, finite_only: bool = False) -> list[Terms]:
+    """The rule of every slot of the program, in order.
+
+    Args:
+        finite_only: give no terms for a slot that has no finite rule, in place of an error.
+
+    Raises:
+        Unsupported: a slot that is a coefficient of an evolution by a sum that does not commute.
+    """
+    rotations, evolving = program.rotation_of_slot(), program.evolution_of_slot()
+    if evolving and not finite_only:
+        raise Unsupported(
+            "the coefficients of an evolution by a sum that does not commute have no finite shift rule: use "
+            "diff_method='stochastic-parameter-shift', or without shots 'adjoint' on backend 'native' or 'backprop'"
+        )
+    terms = {slot: rule(rotation.frequencies) for slot, rotation in rotations.items()} | dict.fromkeys(evolving, ())
+    return [terms.get(slot, AMPLITUDE) for slot in range(len(program.slots))]
 
 
 @dataclass(frozen=True)
@@ -59,13 +73,14 @@ def shifted(
     weights: np.ndarray,
     chunk: int,
     needs: tuple[bool, bool] = (True, True),
+    finite_only: bool = False,
 ) -> Iterator[Shifted]:
     """Every shift of every slot, in chunks of at most `chunk` rows (at least one shift of the batch each).
 
     Args:
-        needs: whether derivatives by inputs, and by weights, are wanted at all.
+        needs: whether derivatives by inputs, and by weights, are wanted at all. finite_only: as in `rules`.
     """
-    terms = rules(program)
+    terms = rules(program, finite_only)
     plan = [
         (is_input, place, coefficient, shift)
         for is_input, places, wanted in ((True, slots.inputs, needs[0]), (False, slots.weights, needs[1]))

@@ -12,10 +12,12 @@ import pytest
 import scipy.linalg
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
-from qiskit.circuit.library import HGate, RXGate, UnitaryGate, zz_feature_map
-from qiskit.quantum_info import Operator, Statevector, random_unitary
+from qiskit.circuit.library import HGate, PauliEvolutionGate, RXGate, UnitaryGate, zz_feature_map
+from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
+from qiskit.synthesis import MatrixExponential
 
 from circuits import ansatze, encodings
+from circuits.evolution import Evolution, EvolutionGate
 from circuits.lowering import lower
 from circuits.program import Rotation
 
@@ -99,6 +101,22 @@ def _composite() -> QuantumCircuit:
     return circuit
 
 
+def _evolution() -> QuantumCircuit:
+    """Sums that do not commute, with inputs, weights and numbers; one controlled, one with a time; and one that commutes."""
+    x, w = ParameterVector("x", 2), ParameterVector("w", 4)
+    circuit = QuantumCircuit(3)
+    circuit.h(0)
+    circuit.rx(x[0], 1)
+    first = SparsePauliOp(["XXI", "ZII", "IIZ", "YII", "III"], np.array([w[0], 0.5, w[1], x[1] * w[2], 0.3]))
+    circuit.append(EvolutionGate(first), [2, 0, 1])
+    second = EvolutionGate(SparsePauliOp(["X", "Z"], np.array([w[3], 0.5])))
+    circuit.append(second.control(1, ctrl_state=0), [0, 1])
+    circuit.cx(1, 2)
+    circuit.append(PauliEvolutionGate(SparsePauliOp(["XX", "ZI"]), time=w[0], synthesis=MatrixExponential()), [2, 1])
+    circuit.append(PauliEvolutionGate(SparsePauliOp(["XX", "ZZ"]), time=w[1]), [0, 2])
+    return circuit
+
+
 CASES = [
     Case("one_qubit", encodings.angle(1).compose(ansatze.hardware_efficient(1, 2)), ("X", "0.5*Z - Y")),
     Case("hardware_efficient", encodings.angle(3).compose(ansatze.hardware_efficient(3, 2))),
@@ -112,6 +130,7 @@ CASES = [
     Case("iqp", encodings.iqp(3, n_repeats=2).compose(ansatze.brickwork(3, 2)), ("XXX", "ZIZ")),
     Case("zz_feature_map", zz_feature_map(3).compose(ansatze.hva_tfim(3, 1)), ("ZZZ", "XII")),
     Case("amplitude", encodings.amplitude(2).compose(ansatze.strongly_entangling(2, 1)), ("ZI", "XY", "II")),
+    Case("evolution", _evolution(), ("ZII", "XYZ")),
     Case("only_inputs", encodings.iqp(2), ("XZ", "YY")),
 ]
 
@@ -153,7 +172,18 @@ class Oracle:
         string = self.on(program.n_qubits, {q: LETTERS[a] for q, a in zip(gate.qubits, gate.pauli)})
         return self.projector(program, gate) @ string
 
+    def terms(self, program, gate: Evolution) -> list[np.ndarray]:
+        """The strings of an evolution, halved and controlled."""
+        paulis = [self.on(program.n_qubits, {q: LETTERS[a] for q, a in zip(gate.qubits, pauli)}) for pauli in gate.paulis]
+        return [self.projector(program, gate) @ pauli / 2 for pauli in paulis]
+
+    def exponent(self, program, gate: Evolution, angles) -> np.ndarray:
+        values = [t if s is None else angles[s] for s, t in zip(gate.slots, gate.angles)]
+        return -1j * sum(t * term for t, term in zip(values, self.terms(program, gate)))
+
     def matrix(self, program, gate, angles) -> np.ndarray:
+        if isinstance(gate, Evolution):
+            return scipy.linalg.expm(self.exponent(program, gate, angles))
         if isinstance(gate, Rotation):
             angle = gate.angle if gate.slot is None else angles[gate.slot]
             return scipy.linalg.expm(-0.5j * angle * self.generator(program, gate))
@@ -174,7 +204,13 @@ class Oracle:
             matrix = self.matrix(program, gate, angles)
             if isinstance(gate, Rotation) and gate.slot is not None:
                 tangents[gate.slot] += -0.5j * self.generator(program, gate) @ state
+            before = state
             state, tangents = matrix @ state, tangents @ matrix.T
+            if isinstance(gate, Evolution):
+                exponent = self.exponent(program, gate, angles)
+                for slot, term in zip(gate.slots, self.terms(program, gate)):
+                    if slot is not None:
+                        tangents[slot] += scipy.linalg.expm_frechet(exponent, -1j * term, compute_expm=False) @ before
         dense = [np.asarray(operator.to_matrix()) for operator in operators]
         values = np.array([(state.conj() @ o @ state).real for o in dense])
         return values, np.array([2 * (tangents.conj() @ o @ state).real for o in dense])

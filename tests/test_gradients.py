@@ -1,5 +1,8 @@
 """Every backend with every method gives the same derivatives, or refuses by name."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -18,14 +21,17 @@ from qml.gradients import base as gradients
 from qml.gradients.commuting_blocks import CommutingBlocks
 from qml.gradients.random_directions import RandomDirections
 from qml.gradients.spsa import SPSA
+from qml.gradients.stochastic_parameter_shift import StochasticParameterShift
 from qml.shifts import rule, rules
 
 BACKENDS = [name for name in members("qml.backends") if resolve(name).exact]
 METHODS = gradients.names()
 PAIRS = [(b, m) for b in BACKENDS for m in METHODS if m != "adjoint" or resolve(b).adjoint]
-EXACT_PAIRS = [(b, m) for b, m in PAIRS if m in ("adjoint", "parameter-shift", "backprop", "hadamard")]
+HAS_SECOND = ("adjoint", "parameter-shift", "backprop", "hadamard", "stochastic-parameter-shift")
+EXACT_PAIRS = [(b, m) for b, m in PAIRS if m in HAS_SECOND]
 TOLERANCE = {"adjoint": 1e-9, "parameter-shift": 1e-9, "finite-diff": 1e-6, "backprop": 1e-9, "hadamard": 1e-9}
 TOLERANCE |= {"random-directions": 1e-9, "commuting-blocks": 1e-9}  # the first along all directions
+TOLERANCE |= {"stochastic-parameter-shift": 1e-9}  # by quadrature
 
 
 def evaluation(case, backend, method, split=True, shots=None):
@@ -34,7 +40,12 @@ def evaluation(case, backend, method, split=True, shots=None):
     n_slots = len(program.slots)
     if method == "random-directions":
         method = RandomDirections(max(1, n_slots))
-    if program.amplitudes and getattr(method, "name", method) in ANGLES_ALONE:
+    if method == "stochastic-parameter-shift":
+        method = StochasticParameterShift(32, quadrature=True)
+    named = getattr(method, "name", method)
+    if program.is_evolving and (named in NO_EVOLUTIONS or (backend, named) == ("aer", "adjoint")):
+        pytest.skip("the method refuses evolutions by a sum, as another test shows")
+    if program.amplitudes and named in ANGLES_ALONE:
         pytest.skip("the method refuses amplitudes of initial states, as another test shows")
     if method == "commuting-blocks" and case.name in NOT_CLIFFORD:
         pytest.skip("the method refuses gates that are no Pauli rotations and not Clifford, as another test shows")
@@ -61,7 +72,8 @@ def oracle_gradient(oracle, evaluation, inputs, weights, cotangents):
     return values, *compiled.slots.split(slopes, shared=weights.ndim == 1)
 
 
-ANGLES_ALONE = ("hadamard", "random-directions", "commuting-blocks")
+ANGLES_ALONE = ("random-directions", "commuting-blocks")
+NO_EVOLUTIONS = ("parameter-shift", "hadamard", "random-directions", "commuting-blocks")
 NOT_CLIFFORD = ("middle", "shared", "controlled", "composite")
 SEED = np.random.SeedSequence(3)
 
@@ -229,6 +241,38 @@ def test_methods_of_angles_refuse_amplitudes_and_name_what_would_do(method, cata
         QuantumLayer(catalogue["amplitude"].circuit, diff_method=method)
 
 
+@pytest.mark.parametrize("shots", [None, 30])
+def test_hadamard_tests_of_amplitudes_are_as_many_as_amplitudes_and_unbiased(shots, catalogue, rng):
+    case, repeats = catalogue["amplitude"], 400 if shots else 1
+    exact = evaluation(case, "native", "adjoint")
+    inputs, weights = angles(exact, 1, rng)
+    inputs /= np.linalg.norm(inputs)
+    cotangents = rng.normal(size=(1, exact.n_outputs))
+    wanted = exact.vjp(inputs, weights, cotangents, SEED)[0][0]
+    run = evaluation(case, "native", "hadamard", shots=shots)
+    assert run.method.circuits(run, 1, (True, False)) == len(wanted) * run.n_bases
+    rows = [np.repeat(a.reshape(1, -1), repeats, axis=0) for a in (inputs, weights, cotangents)]
+    found = run.vjp(*rows, SEED)[0]
+    error = found.std(axis=0, ddof=1) / np.sqrt(repeats) if shots else 0
+    assert (np.abs(found.mean(axis=0) - wanted) <= 5 * error + 1e-12).all()
+
+
+@pytest.mark.parametrize("method, step", [("finite-diff", 0.1), ("spsa", 0.1)])
+def test_steps_of_finite_size_bias_a_slope_by_sin_c_over_c(method, step):
+    """At shots the step c is 0.1: d/dt cos t = -sin t becomes -sin t sin(c) / c, a bias of c^2 / 6 = 0.17 %."""
+    circuit, repeats, shots = QuantumCircuit(1), 4000, 400
+    circuit.ry(ParameterVector("w", 1)[0], 0)
+    compiled = resolve("native").compile(lower(circuit), as_list("Z", 1))
+    run = Evaluation(compiled, gradients.resolve(method, compiled, shots), shots)
+    found = run.vjp(np.zeros((repeats, 0)), np.full((repeats, 1), 1.1), np.ones((repeats, 1)), SEED)[1][:, 0]
+    law, error = -np.sin(1.1) * np.sin(step) / step, found.std(ddof=1) / np.sqrt(repeats)
+    assert abs(found.mean() - law) <= 5 * error
+    exact = Evaluation(compiled, type(run.method)(step=step)).vjp(
+        np.zeros((1, 0)), np.full((1, 1), 1.1), np.ones((1, 1)), SEED
+    )
+    assert exact[1][0, 0] == pytest.approx(law, abs=1e-12)
+
+
 @pytest.mark.parametrize("name", NOT_CLIFFORD)
 def test_commuting_blocks_refuse_gates_that_are_not_clifford(name, catalogue):
     with pytest.raises(Unsupported, match="parameter-shift"):
@@ -272,6 +316,16 @@ def test_commuting_blocks_from_shots_are_unbiased(circuit, observables, joint):
     found = Evaluation(compiled, CommutingBlocks(joint), shots=20).vjp(*rows, np.random.SeedSequence(seed))[1]
     error = found.std(axis=0, ddof=1) / np.sqrt(repeats)
     assert (np.abs(found.mean(axis=0) - wanted) <= 5 * error + 1e-12).all(), f"seed {seed}"
+
+
+@pytest.mark.parametrize("method", [CommutingBlocks(joint=False), "hadamard"], ids=["commuting-blocks", "hadamard"])
+def test_a_layer_is_copied_after_its_method_was_used(method):
+    layer = QuantumLayer(ansatze.commuting_blocks(2, 2), diff_method=method, seed=1)
+    layer().sum().backward()
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        other.zero_grad()
+        other().sum().backward()
+        assert torch.equal(other.w.grad, layer.w.grad)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True])

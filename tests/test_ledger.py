@@ -4,16 +4,21 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
-from qiskit import QuantumCircuit
+from qiskit import QuantumCircuit, qpy
 from qiskit.circuit import Parameter, ParameterVector
+from qiskit.quantum_info import SparsePauliOp
 
 import qml
 from circuits import ansatze, encodings
 from circuits.errors import LabError
+from circuits.evolution import EvolutionGate
 from qml.backends.native import NativeCircuit
 from qml.gradients import base as gradients
+from qml.gradients.commuting_blocks import CommutingBlocks
+from qml.gradients.stochastic_parameter_shift import StochasticParameterShift
 
 BATCH = 3
 
@@ -44,6 +49,14 @@ def shared(k: int) -> QuantumCircuit:
     return circuit
 
 
+def evolution() -> QuantumCircuit:
+    w, circuit = ParameterVector("w", 4), QuantumCircuit(3)
+    circuit.ry(w[0], 0)
+    circuit.append(EvolutionGate(SparsePauliOp(["XX", "ZI", "IZ"], np.array([w[1], w[2], 0.5]))), [0, 1])
+    circuit.append(EvolutionGate(SparsePauliOp(["X", "Z"], np.array([w[3], 0.5]))).control(1), [1, 2])
+    return circuit
+
+
 @pytest.mark.parametrize(
     ("circuit", "method", "expected"),
     [
@@ -57,7 +70,13 @@ def shared(k: int) -> QuantumCircuit:
         (ansatze.hardware_efficient(3, 4), "hadamard", 24),
         (rotations("rx", "crx", "cp"), "hadamard", 4),
         (ansatze.hardware_efficient(3, 4), "random-directions", 8),
+        (ansatze.commuting_blocks(4, 1), "commuting-blocks", 1),
+        (ansatze.commuting_blocks(4, 5), "commuting-blocks", 5),
+        (ansatze.commuting_blocks(4, 5), CommutingBlocks(joint=False), 9),  # 2 B - 1, as published
+        (evolution(), "stochastic-parameter-shift", 2 + 2 * 2 + 4),  # a rotation, two coefficients, a controlled one
+        (evolution(), StochasticParameterShift(n_points=3), 2 + 3 * (2 * 2 + 4)),
     ],
+    ids=lambda value: value.name if isinstance(value, gradients.GradientMethod) else None,
 )
 def test_a_gradient_takes_as_many_circuits_as_its_rule_says(circuit, method, expected):
     cost = entered(layer(circuit, diff_method=method))
@@ -117,6 +136,14 @@ def test_the_ledger_equals_a_count_at_the_engine(monkeypatch, method, shots):
     if method == "backprop":  # its way back is torch's own, and no run at the engine
         cost.gates -= 3 * BATCH * len(model._program.gates)
     assert seen == {"circuits": cost.circuits, "shots": cost.shots, "gates": cost.gates}
+
+
+@pytest.mark.parametrize("shots", [None, 7])
+@pytest.mark.parametrize("backend", ["native", "aer", "pennylane"])
+def test_a_plan_of_evolutions_is_exact(backend, shots):
+    model = layer(evolution(), backend=backend, shots=shots, diff_method="stochastic-parameter-shift")
+    cost, planned = entered(model, batch=1), qml.plan(model)
+    assert (planned.circuits, planned.shots) == (cost.total.circuits, cost.total.shots) == (11, 11 * (shots or 0))
 
 
 def test_adjoint_applies_three_gates_for_each_of_the_circuit():
@@ -226,3 +253,39 @@ def test_the_plan_command_tells_steps_and_run(capsys):
     assert "gradients by adjoint" in plan(*options)
     with pytest.raises(LabError, match="--samples"):
         plan("--samples", "0")
+
+
+QASM = """OPENQASM 3.0;
+include "stdgates.inc";
+input float a;
+input float b;
+qubit[2] q;
+bit[2] c;
+rx(a) q[0];
+crx(b) q[0], q[1];
+c = measure q;
+"""
+
+
+def test_the_plan_command_takes_a_circuit_of_ones_own(tmp_path, capsys):
+    from qml.cli import application
+
+    def plan(*options: str) -> str:
+        application()(["plan", *options], standalone_mode=False)
+        return capsys.readouterr().out
+
+    w, circuit = ParameterVector("w", 2), QuantumCircuit(2)
+    circuit.compose(encodings.angle(2), inplace=True)
+    circuit.rzz(w[0], 0, 1)
+    circuit.rx(w[1], 0)
+    with open(tmp_path / "mine.qpy", "wb") as file:
+        qpy.dump([circuit], file)
+    (tmp_path / "mine.qasm").write_text(QASM)
+    shift = ("--diff-method", "parameter-shift", "--json")
+    found = json.loads(plan(str(tmp_path / "mine.qasm"), "--shots", "9", "--steps", "4", *shift))
+    assert (found["step"]["circuits"], found["run"]["circuits"], found["run"]["shots"]) == (7, 28, 9 * 28)
+    found = json.loads(plan(str(tmp_path / "mine.qpy"), "--batch-size", "3", "--observable", "ZZ", *shift))
+    assert found["run"]["circuits"] == 3 * (1 + 2 * 4) and found["run"]["peak_bytes"] > 0 < found["run"]["seconds"]
+    for wrong in (("--samples", "3", str(tmp_path / "mine.qasm")), ("--steps", "3"), ("nowhere.qasm",)):
+        with pytest.raises(LabError):
+            plan(*wrong)

@@ -1,14 +1,22 @@
 """The natural gradient's steps are those of the metric tensor, and get further than plain ones."""
 
+import copy
+import gc
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
+from qiskit.circuit.library import PauliEvolutionGate, UnitaryGate
+from qiskit.quantum_info import Operator, Pauli, SparsePauliOp, random_clifford, random_unitary
 
 from circuits import ansatze, encodings
 from circuits.errors import LabError
+from circuits.lowering import lower
 from qml import NaturalGradient, QuantumLayer, metric_tensor
+from qml.commuting_layers import layers_of_weights
 from qml.natural_gradient import spsa_metric
 
 OPTIONS = {"dtype": torch.float64, "seed": 3}
@@ -65,6 +73,94 @@ def test_the_estimate_from_four_overlaps_is_unbiased(with_inputs):
     found = np.array([spsa_metric(layer, inputs, np.random.SeedSequence([seed, k])).numpy() for k in range(repeats)])
     error = found.std(axis=0, ddof=1) / repeats**0.5
     assert (np.abs(found.mean(axis=0) - wanted) <= 5 * error + 1e-4).all(), f"seed {seed}"
+
+
+@pytest.mark.parametrize(
+    ("circuit", "expected"),
+    [
+        (ansatze.hardware_efficient(3, 2), [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]),
+        (ansatze.strongly_entangling(2, 1), [0, 1, 2, 0, 1, 2]),
+        (ansatze.hva_tfim(3, 2), [0, 1, 2, 3]),  # one weight for all gates of a layer
+        (ansatze.commuting_blocks(3, 2), [0, 0, 0, 1, 1, 1]),
+    ],
+    ids=["hardware_efficient", "strongly_entangling", "hva_tfim", "commuting_blocks"],
+)
+def test_blocks_are_layers_of_gates_that_commute(circuit, expected):
+    layer = QuantumLayer(circuit, **OPTIONS)
+    assert layers_of_weights(layer._program, layer.weight_parameters).tolist() == expected
+    by_default, by_hand = (
+        stepped(QuantumLayer(circuit, **OPTIONS), approximation="block-diagonal", damping=0.01, blocks=blocks)[1]
+        for blocks in (None, np.unique(expected, return_counts=True)[1])
+    )
+    if expected == sorted(expected):
+        assert torch.equal(by_default, by_hand)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_gates_of_one_layer_can_be_reordered_and_of_neighbouring_ones_cannot(seed):
+    """Between Clifford gates: every gate clashes with some gate of the layer before, and with none of its own."""
+    rng, n_qubits = np.random.default_rng(seed), 3
+    w, circuit = ParameterVector("w", 12), QuantumCircuit(n_qubits)
+    for parameter in w:
+        places = rng.permutation(n_qubits).tolist()
+        circuit.append(PauliEvolutionGate(Pauli("".join(rng.choice(list("XYZ"), 2))), parameter), places[:2])
+        circuit.compose(random_clifford(2, seed=rng).to_circuit(), places[1:], inplace=True)
+    found = layers_of_weights(lower(circuit), list(w))
+    ends = []
+    for place, item in enumerate(circuit.data):  # each generator carried to the end by dense matrices
+        if isinstance(item.operation, PauliEvolutionGate):
+            rest = QuantumCircuit(n_qubits)
+            for other in circuit.data[place + 1 :]:
+                if not isinstance(other.operation, PauliEvolutionGate):
+                    rest.append(other)
+            letters = item.operation.operator.paulis[0].to_label()[::-1]
+            string = SparsePauliOp.from_sparse_list(
+                [(letters, [circuit.find_bit(q).index for q in item.qubits], 1)], n_qubits
+            )
+            unitary = Operator(rest).data
+            ends.append(unitary @ string.to_matrix() @ unitary.conj().T)
+    clash = np.array([[not np.allclose(a @ b, b @ a) for a in ends] for b in ends])
+    for j, layer in enumerate(found):
+        assert not clash[j, found == layer].any(), f"seed {seed}"
+        earlier = np.arange(12) < j
+        assert layer == 0 or clash[j, earlier & (found == layer - 1)].any(), f"seed {seed}"
+
+
+def test_other_matrices_part_the_gates_before_from_those_behind():
+    w, circuit = ParameterVector("w", 4), QuantumCircuit(2)
+    circuit.rz(w[0], 0)
+    circuit.t(1)  # a rotation about Z by an eighth turn
+    circuit.rz(w[1], 1)
+    circuit.append(UnitaryGate(random_unitary(2, seed=1)), [0])
+    circuit.rz(w[2], 1)
+    assert layers_of_weights(lower(circuit), list(w)).tolist() == [0, 0, 1, 2]  # no gate has the last weight
+
+
+def test_the_layer_is_left_alone_when_the_optimiser_goes():
+    layer = QuantumLayer(encodings.angle(2).compose(rotations(2)), **OPTIONS)
+    optimiser = NaturalGradient(layer)
+    assert len(layer._forward_hooks) == 1
+    del optimiser
+    gc.collect()
+    assert not layer._forward_hooks
+
+
+def test_copies_step_on_their_own():
+    inputs = torch.tensor([[0.3, 1.0], [0.8, -0.2]], dtype=torch.float64)
+    layer = QuantumLayer(encodings.angle(2).compose(ansatze.hardware_efficient(2, 1)), **OPTIONS)
+    optimiser = NaturalGradient(layer, damping=0.01)
+    alone = copy.deepcopy(layer)
+    alone(inputs)
+    assert not alone._forward_hooks  # what was copied of the hook took itself off
+    pairs = [(layer, optimiser), copy.deepcopy((layer, optimiser)), pickle.loads(pickle.dumps((layer, optimiser)))]
+    for module, steps in pairs:
+        module(inputs).sum().backward()
+        with torch.no_grad():
+            module(torch.zeros(1, 2, dtype=torch.float64))  # of a validation, which measures no step
+        steps.step()
+        assert len(module._forward_hooks) == 1
+    assert torch.equal(pairs[1][0].w, layer.w) and torch.equal(pairs[2][0].w, layer.w)
+    assert not torch.equal(alone.w, layer.w)
 
 
 def test_other_parameters_take_plain_steps():

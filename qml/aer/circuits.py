@@ -10,6 +10,7 @@ from qiskit.circuit import ParameterExpression
 from qiskit.circuit.library import DiagonalGate, UnitaryGate
 
 from circuits.errors import Unsupported
+from circuits.evolution import Evolution
 from circuits.program import Program, Rotation, Unitary
 
 Angle = float | ParameterExpression
@@ -17,10 +18,13 @@ LARGEST_UNITARY = 10  # qubits of a controlled matrix written out in full
 
 
 def append_program(circuit: QuantumCircuit, program: Program, angles: Sequence[Angle]) -> None:
-    """Every gate of the program; `angles[slot]` is the number or parameter of an angle slot."""
+    """Every gate of the program; `angles[slot]` is the number of an angle slot, or its parameter if no evolution's."""
     for gate in program.gates:
         if isinstance(gate, Rotation):
             append_rotation(circuit, gate, gate.angle if gate.slot is None else angles[gate.slot])
+        elif isinstance(gate, Evolution):
+            (matrix,) = gate.matrices(gate.values(np.array(angles)[:, None]))
+            append_unitary(circuit, Unitary("evolution", matrix, gate.qubits, gate.controls, gate.control_state))
         else:
             append_unitary(circuit, gate)
 

@@ -1,5 +1,6 @@
 """Qiskit Aer's state-vector simulator, on the CPU or with device="GPU": exact with adjoint gradients, shots, noise."""
 
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -54,19 +55,30 @@ class AerCircuit(Compiled):
             kept.append(states)
         return np.concatenate(values).astype(weights.dtype), kept
 
+    @property
+    def adjoint(self) -> bool:
+        return not self.program.is_evolving
+
     def _expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        if self.program.is_evolving:
+            labels = [f"e{k}" for k in range(len(self.observables))]
+            rows = [[data[label] for label in labels] for data in self._saved_apart(inputs, weights, self._save_values)]
+            return (self._squared_norms(inputs, weights) * np.array(rows).reshape(len(inputs), -1)).astype(weights.dtype)
         if weights.ndim == 1 or self.program.amplitudes:
             return self._forward(inputs, weights)[0]
         self._pieces(1, weights.dtype)
         circuit, parameters = self._parametric  # its module gives circuits their save instructions
         circuit = circuit.copy()
-        for k, observable in enumerate(self.observables):
-            circuit.save_expectation_value(observable, range(self.program.n_qubits), label=f"e{k}")
+        self._save_values(circuit)
         rows = [
             [data[f"e{k}"] for k in range(len(self.observables))]
             for data in self._rows(circuit, parameters, inputs, weights, shots=1)
         ]
         return np.array(rows).reshape(len(inputs), -1).astype(weights.dtype)
+
+    def _save_values(self, circuit: QuantumCircuit) -> None:
+        for k, observable in enumerate(self.observables):
+            circuit.save_expectation_value(observable, range(self.program.n_qubits), label=f"e{k}")
 
     def _vjp(self, inputs, weights, cotangents, kept):
         if kept is None:
@@ -82,6 +94,10 @@ class AerCircuit(Compiled):
         return np.concatenate(of_inputs).astype(inputs.dtype), d_weights.astype(weights.dtype)
 
     def _probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        if self.program.is_evolving:
+            found = self._saved_apart(inputs, weights, lambda circuit: circuit.save_probabilities())
+            rows = np.array([data["probabilities"] for data in found])
+            return (self._squared_norms(inputs, weights) * rows).astype(weights.dtype)
         _, kept = self._forward(inputs, weights)
         states = np.concatenate(kept)
         return (states.real**2 + states.imag**2).astype(weights.dtype)
@@ -89,31 +105,49 @@ class AerCircuit(Compiled):
     def _sample(self, inputs, weights, shots, seed) -> np.ndarray:
         self._pieces(1, weights.dtype)
         seed_simulator = int(seed.generate_state(1)[0] >> 1)
-        if self.program.amplitudes:
-            return self._sample_amplitudes(inputs, weights, shots, seed_simulator)
+        if self.program.amplitudes or self.program.is_evolving:
+            return self._sample_apart(inputs, weights, shots, seed_simulator)
         circuit, parameters = self._parametric
         circuit = circuit.copy()
         circuit.measure_all()
         results = self._rows(circuit, parameters, inputs, weights, shots=shots, seed_simulator=seed_simulator)
         return np.stack([_outcomes(data["counts"]) for data in results])
 
-    def _sample_amplitudes(self, inputs, weights, shots, seed_simulator) -> np.ndarray:
-        """Initial states cannot be bound at run time: one circuit per sample."""
-        from qml.aer.circuits import append_program
-
-        angles = self.slots.join(inputs, weights)
+    def _sample_apart(self, inputs, weights, shots, seed_simulator) -> np.ndarray:
+        """Of initial states and evolutions, which cannot be bound at run time."""
         outcomes = []
-        for row in range(len(inputs)):
-            circuit = QuantumCircuit(self.program.n_qubits)
-            start = angles[list(self.program.amplitudes), row].astype(float)
-            circuit.initialize(start / np.linalg.norm(start), range(self.program.n_qubits))
-            append_program(circuit, self.program, angles[:, row].tolist())
+        for row, circuit in enumerate(self._apart(inputs, weights)):
             circuit.measure_all()
             result = self.backend.run(
                 circuit, weights.dtype, shots=shots, seed_simulator=(seed_simulator + 7919 * row) % 2**31
             )
             outcomes.append(_outcomes(result.data(0)["counts"]))
         return np.stack(outcomes)
+
+    def _saved_apart(self, inputs, weights, save: Callable[[QuantumCircuit], None]) -> Iterator[dict]:
+        """What Aer saves of each sample's own circuit."""
+        self._pieces(1, weights.dtype)
+        for circuit in self._apart(inputs, weights):
+            save(circuit)
+            yield self.backend.run(circuit, weights.dtype, shots=1).data(0)
+
+    def _apart(self, inputs, weights) -> Iterator[QuantumCircuit]:
+        """A circuit of each sample's own, its angles in it as numbers."""
+        from qml.aer.circuits import append_program
+
+        angles = self.slots.join(inputs, weights).astype(float)
+        for row in angles.T:
+            circuit = QuantumCircuit(self.program.n_qubits)
+            if self.program.amplitudes:
+                start = row[list(self.program.amplitudes)]
+                circuit.initialize(start / np.linalg.norm(start), range(self.program.n_qubits))
+            append_program(circuit, self.program, row.tolist())
+            yield circuit
+
+    def _squared_norms(self, inputs, weights) -> np.ndarray | float:
+        """(B, 1) of the initial states."""
+        amplitudes = list(self.program.amplitudes)
+        return (self.slots.join(inputs, weights)[amplitudes] ** 2).sum(axis=0)[:, None] if amplitudes else 1.0
 
     @cached_property
     def _parametric(self) -> tuple[QuantumCircuit, dict[int, Any]]:

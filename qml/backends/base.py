@@ -64,6 +64,7 @@ class Compiled(ABC):
 
     Attributes:
         backend, program, observables, slots: what it was made of.
+        adjoint: whether it has `vjp`.
         has_second: whether `second` gives derivatives of the gradient.
         checks_angles: whether `forward` and `expectations` themselves refuse angles that are no numbers.
     """
@@ -73,6 +74,10 @@ class Compiled(ABC):
 
     def __init__(self, backend: "Backend", program: Program, observables: Sequence[SparsePauliOp], slots: Slots):
         self.backend, self.program, self.observables, self.slots = backend, program, list(observables), slots
+
+    @property
+    def adjoint(self) -> bool:
+        return self.backend.adjoint
 
     def expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(B, K) exact expectation values."""

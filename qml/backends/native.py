@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from circuits.errors import Unsupported
 from qml.backends.base import ALWAYS_THERE, Backend, Compiled, Slots, check_memory, random_generators
+from qml.native.evolving import EvolvingEngine
 from qml.native.fast import FastEngine
 from qml.native.second_order import SecondOrder
 
@@ -18,8 +20,9 @@ class NativeCircuit(Compiled):
     checks_angles = True
 
     @cached_property
-    def _fast(self) -> FastEngine:
-        return FastEngine(self.program, self.observables, self.slots.inputs, self.slots.weights)
+    def _fast(self) -> FastEngine | EvolvingEngine:
+        engine = EvolvingEngine if self.program.is_evolving else FastEngine
+        return engine(self.program, self.observables, self.slots.inputs, self.slots.weights)
 
     @cached_property
     def _small(self) -> set[tuple[int, str]]:
@@ -29,12 +32,17 @@ class NativeCircuit(Compiled):
     @cached_property
     def second_order(self) -> SecondOrder:
         """The circuit on dual states."""
+        if self.program.is_evolving:
+            raise Unsupported(
+                "an evolution by a sum that does not commute has first derivatives alone: for second ones and the metric "
+                "tensor write it as a product formula, such as a PauliEvolutionGate"
+            )
         return SecondOrder(self._fast)
 
     def _check(self, n_bytes: int) -> None:
         check_memory(n_bytes, f"simulating {self.program.n_qubits} qubits")
 
-    def _fitting(self, inputs: np.ndarray, weights: np.ndarray) -> FastEngine:
+    def _fitting(self, inputs: np.ndarray, weights: np.ndarray) -> FastEngine | EvolvingEngine:
         """The engine, once it is sure that its states fit."""
         key = len(inputs), weights.dtype.char
         if key not in self._small:

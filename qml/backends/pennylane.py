@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from circuits.errors import LabError, Unsupported
-from circuits.program import Rotation
 from qml.backends.base import Backend, Compiled, Slots, check_memory, random_generators
 
 
@@ -26,9 +25,7 @@ class PennyLaneCircuit(Compiled):
                 start = angles[list(self.program.amplitudes), row]
                 norms[row] = np.linalg.norm(start)
                 operations.append(state_preparation(start / norms[row], self.program.n_qubits))
-            for gate in self.program.gates:
-                given = isinstance(gate, Rotation) and gate.slot is not None
-                operations.append(operation(gate, angles[gate.slot, row] if given else getattr(gate, "angle", 0.0)))
+            operations += [operation(gate, angles[:, row]) for gate in self.program.gates]
             tapes.append(qp.tape.QuantumScript(operations, measurements, shots=shots))
         return tapes, norms
 

@@ -17,6 +17,11 @@ class Adjoint(GradientMethod):
     def check(self, evaluation):
         exact_only(self, evaluation)
         backend = evaluation.compiled.backend
+        if backend.adjoint and not evaluation.compiled.adjoint:
+            raise Unsupported(
+                f"backend {backend.name!r} has no adjoint gradient of an evolution by a sum that does not commute: use "
+                "diff_method='stochastic-parameter-shift' or 'backprop', or backend 'native'"
+            )
         if not backend.adjoint:
             raise Unsupported(
                 f"backend {backend.name!r} has no adjoint gradient: use diff_method='parameter-shift', "

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import Pauli, SparsePauliOp
 
+from circuits.evolution import Evolution
 from circuits.paulis import masks
-from circuits.program import Program, Rotation, Unitary
+from circuits.program import Gate, Program, Rotation, Unitary
 from qml import costs
 from qml.backends.base import Compiled, check_memory
-from qml.gradients.base import GradientMethod, exact_only, from_rows
+from qml.gradients.base import GradientMethod, Kept, exact_only, from_rows
 
 SAVED_A_GATE = 3  # states that autograd keeps for one gate, at most
 
@@ -30,7 +30,7 @@ class Backprop(GradientMethod):
     name = "backprop"
 
     def __init__(self):
-        self._simulators: WeakKeyDictionary[Compiled, _StateVector] = WeakKeyDictionary()
+        self._simulators: Kept[Compiled, _StateVector] = Kept()
 
     def check(self, evaluation):
         exact_only(self, evaluation)
@@ -110,7 +110,9 @@ class _StateVector:
         state = self._start(slots)
         for gate in self._program.gates:
             if isinstance(gate, Unitary):
-                state = self._unitary(state, gate)
+                state = self._matrix(state, gate, torch.tensor(gate.matrix))
+            elif isinstance(gate, Evolution):
+                state = self._matrix(state, gate, self._exponential(gate, slots))
             else:
                 angle = slots.new_full(slots.shape[1:], gate.angle) if gate.slot is None else slots[gate.slot]
                 state = self._rotation(state, gate, angle[:, None])
@@ -121,7 +123,7 @@ class _StateVector:
         return torch.stack(columns, dim=1)
 
     def _start(self, slots: torch.Tensor) -> torch.Tensor:
-        kind = torch.complex64 if slots.dtype == torch.float32 else torch.complex128
+        kind = _complex(slots)
         if self._program.amplitudes:
             return slots[list(self._program.amplitudes)].T.to(kind)
         state = torch.zeros(slots.shape[1], len(self._index), dtype=kind)
@@ -134,7 +136,7 @@ class _StateVector:
         turned = torch.cos(half) * state - 1j * torch.sin(half) * turned
         return torch.where(self._is_active(gate), turned, state) if gate.controls else turned
 
-    def _is_active(self, gate: Rotation) -> torch.Tensor:
+    def _is_active(self, gate: Gate) -> torch.Tensor:
         bits = sum(((self._index >> qubit) & 1) << place for place, qubit in enumerate(gate.controls))
         return bits == gate.control_state
 
@@ -148,14 +150,28 @@ class _StateVector:
         odd = np.bitwise_count(source.numpy() & z) & 1
         return source, torch.as_tensor(1j ** (n_y % 4) * (1 - 2.0 * odd))
 
-    def _unitary(self, state: torch.Tensor, gate: Unitary) -> torch.Tensor:
-        qubits = (*gate.qubits, *gate.controls)
+    def _exponential(self, gate: Evolution, slots: torch.Tensor) -> torch.Tensor:
+        """(B, d, d) by torch's own exponential, whose derivative is exact."""
+        generator = slots.new_zeros(slots.shape[1], 1 << len(gate.qubits), 1 << len(gate.qubits)).to(_complex(slots))
+        for pauli, slot, angle in zip(gate.paulis, gate.slots, gate.angles):
+            string = torch.as_tensor(Pauli(pauli[::-1]).to_matrix()).to(generator)
+            value = slots.new_full(slots.shape[1:], angle) if slot is None else slots[slot]
+            generator = generator + value[:, None, None] / 2 * string
+        return torch.matrix_exp(-1j * generator)
+
+    def _matrix(self, state: torch.Tensor, gate: Unitary | Evolution, matrix: torch.Tensor) -> torch.Tensor:
+        """A matrix, or one for each sample, on the gate's qubits, where its controls read their state."""
         n, batch = self._program.n_qubits, len(state)
-        axes = [n - qubit for qubit in reversed(qubits)]  # axis 0 is the batch, axis 1 the highest qubit
-        moved = state.reshape(batch, *[2] * n).movedim(axes, list(range(1, len(axes) + 1)))
-        matrix = torch.as_tensor(gate.full_matrix()).to(state.dtype)
-        out = matrix @ moved.reshape(batch, len(matrix), -1)
-        return out.reshape(moved.shape).movedim(list(range(1, len(axes) + 1)), axes).reshape(batch, -1)
+        axes = [n - qubit for qubit in reversed(gate.qubits)]  # axis 0 is the batch, axis 1 the highest qubit
+        places = list(range(1, len(axes) + 1))
+        moved = state.reshape(batch, *[2] * n).movedim(axes, places)
+        out = matrix.to(state.dtype) @ moved.reshape(batch, matrix.shape[-1], -1)
+        out = out.reshape(moved.shape).movedim(places, axes).reshape(batch, -1)
+        return torch.where(self._is_active(gate), out, state) if gate.controls else out
+
+
+def _complex(slots: torch.Tensor) -> torch.dtype:
+    return torch.complex64 if slots.dtype == torch.float32 else torch.complex128
 
 
 METHOD = Backprop

@@ -5,6 +5,7 @@ A method is one file of `qml/gradients/`; its name there is its `diff_method`. I
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -66,6 +67,16 @@ class GradientMethod(ABC):
         """
 
 
+class Kept(WeakKeyDictionary):
+    """What a method made for each compiled circuit, for as long as that lives; a copy, by pickle too, begins empty."""
+
+    def __reduce__(self):
+        return Kept, ()
+
+    def __deepcopy__(self, memo):
+        return Kept()
+
+
 def as_rows(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(B, n_inputs + n_weights): every angle of every sample."""
     return np.concatenate([inputs, np.broadcast_to(weights, (len(inputs), weights.shape[-1]))], axis=1)
@@ -84,7 +95,9 @@ def wanted_slots(evaluation: "Evaluation", needs: tuple[bool, bool]) -> list[int
 
 
 def resolve(diff_method: "str | GradientMethod", compiled: "Compiled", shots: int | None) -> GradientMethod:
-    """The method of that name; "best" is adjoint where the backend has it and values are exact, else parameter-shift.
+    """The method of that name; "best" is adjoint where there is one and values are exact, else parameter-shift.
+
+    Where a gate has no shift rule, parameter-shift is the stochastic one.
 
     Raises:
         UnknownName: no such method; the message gives the nearest one.
@@ -96,7 +109,8 @@ def resolve(diff_method: "str | GradientMethod", compiled: "Compiled", shots: in
     if diff_method.replace("_", "-") not in ("best", *names()):
         raise UnknownName("diff_method", diff_method, ["best", *names()])
     if diff_method == "best":
-        diff_method = "adjoint" if compiled.backend.adjoint and shots is None else "parameter-shift"
+        shift = "stochastic-parameter-shift" if compiled.program.is_evolving else "parameter-shift"
+        diff_method = "adjoint" if compiled.adjoint and shots is None else shift
     return member(FAMILY, diff_method, "diff_method").METHOD()
 
 

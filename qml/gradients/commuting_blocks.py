@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
 
 import numpy as np
-from qiskit.exceptions import QiskitError
-from qiskit.quantum_info import Clifford, Operator, Pauli, PauliList, SparsePauliOp
+from qiskit.quantum_info import Clifford, Pauli, PauliList, SparsePauliOp
 
 from circuits.errors import Unsupported
+from circuits.evolution import Evolution
 from circuits.program import Gate, Program, Rotation, Unitary
 from qml.backends.base import Compiled
-from qml.diagonalization import Diagonal, diagonalised
-from qml.gradients.base import GradientMethod, wanted_slots
+from qml.commuting_layers import as_clifford
+from qml.diagonalization import Diagonal, commuting_groups, diagonalised
+from qml.gradients.base import GradientMethod, Kept, wanted_slots
 from qml.seeds import child
 
 _H = np.array([[1, 1], [1, -1]], complex) / np.sqrt(2)
@@ -43,7 +43,7 @@ class CommutingBlocks(GradientMethod):
 
     def __init__(self, joint: bool = True):
         self.joint = bool(joint)
-        self._circuits: WeakKeyDictionary[Compiled, dict] = WeakKeyDictionary()
+        self._circuits: Kept[Compiled, dict] = Kept()
 
     def check(self, evaluation):
         _ends(evaluation.compiled.program)
@@ -120,7 +120,12 @@ def _planned(compiled: Compiled, wanted: set[int], joint: bool, exact: bool) -> 
     for (reversed_ones, _), reads in groups.items():
         own = _with_ancilla(program, reversed_ones) if reversed_ones else program
         circuits += (
-            [_compiled(compiled, own, reads)] if exact else [_sampled(compiled, own, part) for part in _commuting(reads)]
+            [_compiled(compiled, own, reads)]
+            if exact
+            else [
+                _sampled(compiled, own, [reads[place] for place in group])
+                for group in commuting_groups(PauliList([read.string for read in reads]))
+            ]
         )
     return circuits
 
@@ -184,20 +189,13 @@ def _is_clifford_angle(gate: Rotation) -> bool:
 
 def _clifford(gate: Gate) -> tuple[Clifford, tuple[int, ...]]:
     """The gate as a Clifford operator, and the qubits it acts on."""
-    if isinstance(gate, Rotation):
-        name = f"rotation about {gate.pauli}" if gate.pauli else "phase"
-        if gate.slot is not None:
-            raise Unsupported(f"{TAKES}, got controlled {name}: {INSTEAD}")
-        gate = Unitary(name, _rotation_matrix(gate), gate.qubits, gate.controls, gate.control_state)
-    try:
-        return Clifford.from_operator(Operator(gate.full_matrix())), (*gate.qubits, *gate.controls)
-    except QiskitError:  # which does not name the gate
-        raise Unsupported(f"{TAKES}, got {'controlled ' * len(gate.controls)}{gate.name}: {INSTEAD}") from None
-
-
-def _rotation_matrix(gate: Rotation) -> np.ndarray:
-    string = Pauli(gate.pauli[::-1]).to_matrix() if gate.pauli else np.eye(1)
-    return np.cos(gate.angle / 2) * np.eye(len(string)) - 1j * np.sin(gate.angle / 2) * string
+    found = as_clifford(gate)
+    if found is not None:
+        return found, (*gate.qubits, *gate.controls)
+    if isinstance(gate, Evolution):
+        raise Unsupported(f"{TAKES}, got an evolution by a sum: use diff_method='stochastic-parameter-shift'")
+    name = gate.name if isinstance(gate, Unitary) else f"rotation about {gate.pauli}" if gate.pauli else "phase"
+    raise Unsupported(f"{TAKES}, got {'controlled ' * len(gate.controls)}{name}: {INSTEAD}")
 
 
 def _with_ancilla(program: Program, reversed_ones: frozenset[int]) -> Program:
@@ -220,20 +218,6 @@ def _sampled(compiled: Compiled, program: Program, reads: list[_Read]) -> _Circu
     diagonal = diagonalised(PauliList([read.string for read in reads]))
     turned = program.followed_by(diagonal.gates)
     return _Circuit(compiled.backend.compile(turned, [], compiled.slots), reads, diagonal)
-
-
-def _commuting(reads: list[_Read]) -> list[list[_Read]]:
-    """Greedy groups of strings that commute with one another."""
-    groups: list[tuple[PauliList, list[_Read]]] = []
-    for read in reads:
-        for index, (strings, group) in enumerate(groups):
-            if strings.commutes(read.string).all():
-                group.append(read)
-                groups[index] = strings.insert(len(strings), PauliList([read.string])), group
-                break
-        else:
-            groups.append((PauliList([read.string]), [read]))
-    return [group for _, group in groups]
 
 
 METHOD = CommutingBlocks

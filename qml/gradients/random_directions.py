@@ -32,6 +32,7 @@ class RandomDirections(GradientMethod):
         self.n_directions = int(n_directions)
 
     def check(self, evaluation):
+        rules(evaluation.compiled.program)
         if evaluation.compiled.program.amplitudes:
             raise Unsupported(
                 "diff_method 'random-directions' takes angles, and this circuit has amplitudes of an initial state: "

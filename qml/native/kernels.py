@@ -5,12 +5,12 @@ every loop over lanes is a straight vector loop. A gate is one row of an integer
 Nothing is compiled per circuit.
 
 The table's columns:
-    KIND       ROTATION, MATRIX or FLIP (a controlled X)
+    KIND       ROTATION, DENSE (a matrix), FLIP (a controlled X) or OWN (a matrix of each sample's own)
     X, Z, NY   masks of the rotation's Pauli string and its number of Y modulo 4; for FLIP, X is the target's bit
     CONTROLS, STATE   a gate acts on index k where k & CONTROLS == STATE
     ANGLE      row of the cosine and sine tables
     GRADIENT   row of the gradient table, -1 for an angle that is a constant
-    TARGETS, SIZE, MATRIX   for MATRIX: where its target bits start, how many there are, where its entries start
+    TARGETS, SIZE, MATRIX   for DENSE and OWN: where its target bits start, how many there are, where its entries start
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ from qml.native.compilation import jit
 from qml.native.diagonals import parity
 
 KIND, X, Z, NY, CONTROLS, STATE, ANGLE, GRADIENT, TARGETS, SIZE, MATRIX, COLUMNS = range(12)
-ROTATION, DENSE, FLIP = 0, 1, 2
+ROTATION, DENSE, FLIP, OWN = 0, 1, 2, 3
 
 compiled = jit(fastmath={"contract"})
 
@@ -141,6 +141,70 @@ def multiply(re, im, gate, bits, entries_re, entries_im, adjoint):
 
 
 @compiled
+def _rows(k, gate, bits):
+    """Where the gate's matrix finds its rows in the state, if k has all target bits zero."""
+    rows = np.empty(1 << gate[SIZE], np.int64)
+    for r in range(rows.shape[0]):
+        rows[r] = k
+        for t in range(gate[SIZE]):
+            if r >> t & 1:
+                rows[r] |= bits[gate[TARGETS] + t]
+    return rows
+
+
+@compiled
+def _is_first(k, gate, bits):
+    """Whether k obeys the controls and has all target bits zero."""
+    targets = 0
+    for t in range(gate[SIZE]):
+        targets |= bits[gate[TARGETS] + t]
+    return k & targets == 0 and k & gate[CONTROLS] == gate[STATE]
+
+
+@compiled
+def multiply_own(re, im, gate, bits, own_re, own_im, adjoint):
+    """A matrix of each lane's own, (entries, lanes), or its adjoint, on the gate's targets, controlled."""
+    dim, lanes, start = 1 << gate[SIZE], re.shape[1], gate[MATRIX]
+    old_re, old_im = np.empty((dim, lanes), re.dtype), np.empty((dim, lanes), re.dtype)
+    for k in range(re.shape[0]):
+        if not _is_first(k, gate, bits):
+            continue
+        rows = _rows(k, gate, bits)
+        for r in range(dim):
+            old_re[r], old_im[r] = re[rows[r]], im[rows[r]]
+            re[rows[r]] = 0
+            im[rows[r]] = 0
+        for r in range(dim):
+            row = rows[r]
+            for c in range(dim):
+                entry = start + (c * dim + r if adjoint else r * dim + c)
+                for lane in range(lanes):
+                    u, v = own_re[entry, lane], own_im[entry, lane]
+                    if adjoint:
+                        v = -v
+                    re[row, lane] += u * old_re[c, lane] - v * old_im[c, lane]
+                    im[row, lane] += u * old_im[c, lane] + v * old_re[c, lane]
+
+
+@compiled
+def outer(bra_re, bra_im, ket_re, ket_im, gate, bits, outer_re, outer_im):
+    """outer[r, c] += conj(bra[r]) ket[c] over everything but the gate's targets, on the controlled subspace."""
+    dim, lanes, start = 1 << gate[SIZE], ket_re.shape[1], gate[MATRIX]
+    for k in range(ket_re.shape[0]):
+        if not _is_first(k, gate, bits):
+            continue
+        rows = _rows(k, gate, bits)
+        for r in range(dim):
+            for c in range(dim):
+                entry = start + r * dim + c
+                for lane in range(lanes):
+                    a, b = bra_re[rows[r], lane], bra_im[rows[r], lane]
+                    x, y = ket_re[rows[c], lane], ket_im[rows[c], lane]
+                    outer_re[entry, lane] += a * x + b * y
+                    outer_im[entry, lane] += a * y - b * x
+
+
+@compiled
 def overlap(bra_re, bra_im, ket_re, ket_im, gate, out):
     """out[lane] = Im <bra| P |ket> on the controlled subspace: the derivative by the angle of exp(-i t P / 2)."""
     x, z, ny = gate[X], gate[Z], gate[NY]
@@ -162,7 +226,7 @@ def overlap(bra_re, bra_im, ket_re, ket_im, gate, out):
 
 
 @compiled
-def forward(re, im, table, cos, sin, bits, entries_re, entries_im):
+def forward(re, im, table, cos, sin, bits, entries_re, entries_im, own_re, own_im):
     """Run the whole table on a block, in place."""
     for g in range(table.shape[0]):
         gate = table[g]
@@ -170,16 +234,21 @@ def forward(re, im, table, cos, sin, bits, entries_re, entries_im):
             rotate(re, im, gate, cos[gate[ANGLE]], sin[gate[ANGLE]])
         elif gate[KIND] == FLIP:
             flip(re, im, gate)
+        elif gate[KIND] == OWN:
+            multiply_own(re, im, gate, bits, own_re, own_im, False)
         else:
             multiply(re, im, gate, bits, entries_re, entries_im, False)
 
 
 @compiled
-def backward(re, im, bra_re, bra_im, table, cos, sin, bits, entries_re, entries_im, gradients):
-    """Undo the table gate by gate on the state and on lambda; before a rotation is undone, note its derivative.
+def backward(
+    re, im, bra_re, bra_im, table, cos, sin, bits, entries_re, entries_im, own_re, own_im, gradients, outer_re, outer_im
+):
+    """Undo the table gate by gate on the state and on lambda, and note what each derivative is made of.
 
     Args:
         gradients: (n_gradients, lanes), filled with Im <lambda| P |state> at each rotation.
+        outer_re, outer_im: (own entries, lanes), conj(lambda) after x state before each matrix of the lanes' own.
     """
     for g in range(table.shape[0] - 1, -1, -1):
         gate = table[g]
@@ -192,6 +261,10 @@ def backward(re, im, bra_re, bra_im, table, cos, sin, bits, entries_re, entries_
         elif gate[KIND] == FLIP:
             flip(re, im, gate)
             flip(bra_re, bra_im, gate)
+        elif gate[KIND] == OWN:
+            multiply_own(re, im, gate, bits, own_re, own_im, True)
+            outer(bra_re, bra_im, re, im, gate, bits, outer_re, outer_im)
+            multiply_own(bra_re, bra_im, gate, bits, own_re, own_im, True)
         else:
             multiply(re, im, gate, bits, entries_re, entries_im, True)
             multiply(bra_re, bra_im, gate, bits, entries_re, entries_im, True)

@@ -1,6 +1,7 @@
 """The plain engine: programs as tables, samples in blocks of lanes, blocks on threads.
 
-It is the reference that faster engines are held against: every step is one short kernel of `kernels.py`.
+It is the reference that faster engines are held against: every step is one short kernel of `kernels.py`. It alone runs
+programs with an `Evolution`, whose matrix each sample has its own of.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
+from circuits.evolution import Evolution
 from circuits.paulis import PauliSums, masks
 from circuits.program import Gate, Program, Rotation
 from qml.native import kernels
@@ -33,6 +35,7 @@ class PlainEngine:
         self._constants: list[float] = []
         self._bits: list[int] = []
         self._entries: list[np.ndarray] = []
+        self._evolutions: list[tuple[Evolution, slice]] = []  # and where their entries are
         n_slots = len(program.slots)
         rows = [self._row(gate, n_slots) for gate in program.gates]
         self._table = np.array(rows, np.int64).reshape(-1, kernels.COLUMNS)
@@ -47,14 +50,23 @@ class PlainEngine:
             row[kernels.NY] = n_y % 4
             row[kernels.GRADIENT] = -1 if gate.slot is None else gate.slot
             row[kernels.ANGLE] = self._constant(gate.angle, n_slots) if gate.slot is None else gate.slot
+        elif isinstance(gate, Evolution):
+            start = self._evolutions[-1][1].stop if self._evolutions else 0
+            row[kernels.KIND], row[kernels.SIZE], row[kernels.MATRIX] = kernels.OWN, len(gate.qubits), start
+            row[kernels.TARGETS] = self._targets(gate)
+            self._evolutions.append((gate, slice(start, start + (1 << 2 * len(gate.qubits)))))
         elif gate.name == "x":
             row[kernels.KIND], row[kernels.X] = kernels.FLIP, 1 << gate.qubits[0]
         else:
             row[kernels.KIND], row[kernels.SIZE] = kernels.DENSE, len(gate.qubits)
-            row[kernels.TARGETS], row[kernels.MATRIX] = len(self._bits), sum(e.size for e in self._entries)
-            self._bits.extend(1 << q for q in gate.qubits)
+            row[kernels.TARGETS], row[kernels.MATRIX] = self._targets(gate), sum(e.size for e in self._entries)
             self._entries.append(gate.matrix.ravel())
         return row
+
+    def _targets(self, gate: Gate) -> int:
+        """Where the bits of the gate's qubits start."""
+        self._bits.extend(1 << q for q in gate.qubits)
+        return len(self._bits) - len(gate.qubits)
 
     def _constant(self, angle: float, n_slots: int) -> int:
         if angle not in self._constants:
@@ -72,7 +84,7 @@ class PlainEngine:
         }
 
     def run(self, angles: np.ndarray, finish: Callable) -> list:
-        """`finish(samples, re, im, cos, sin)` of every block after its forward run, in order of the samples."""
+        """`finish(samples, re, im, cos, sin, own)` of every block after its forward run, in order of the samples."""
         batch = angles.shape[1]
         lanes = self._lanes(batch, angles.dtype)
         blocks = [slice(start, min(start + lanes, batch)) for start in range(0, batch, lanes)]
@@ -81,8 +93,9 @@ class PlainEngine:
             re, im = self._start(angles[:, samples])
             cos, sin = self._trigonometry(angles[:, samples])
             bits, entries_re, entries_im, _ = self._fixed[angles.dtype]
-            kernels.forward(re, im, self._table, cos, sin, bits, entries_re, entries_im)
-            results[place] = finish(samples, re, im, cos, sin)
+            own = self._own(angles[:, samples])
+            kernels.forward(re, im, self._table, cos, sin, bits, entries_re, entries_im, *own)
+            results[place] = finish(samples, re, im, cos, sin, own)
 
         results = [None] * len(blocks)
         spread(one, enumerate(blocks))
@@ -92,6 +105,11 @@ class PlainEngine:
         state = 2 * dtype.itemsize << self.program.n_qubits
         fitting = max(8, min(WIDEST_BLOCK, BLOCK_BYTES // state)) if state < BLOCK_BYTES * 16 else 1
         return max(1, min(fitting, -(-batch // n_threads())))
+
+    def block_bytes(self, batch: int, dtype: np.dtype) -> int:
+        """Memory of a block of states and of its samples' own matrices."""
+        size = self._evolutions[-1][1].stop if self._evolutions else 0
+        return 2 * dtype.itemsize * self._lanes(batch, dtype) * ((1 << self.program.n_qubits) + size)
 
     def _start(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shape = (2**self.program.n_qubits, angles.shape[1])
@@ -108,16 +126,26 @@ class PlainEngine:
         rows *= 0.5
         return np.cos(rows), np.sin(rows)
 
+    def _own(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(entries, lanes), real and imaginary: the matrices of all evolutions."""
+        size = self._evolutions[-1][1].stop if self._evolutions else 0
+        re, im = np.empty((size, angles.shape[1]), angles.dtype), np.empty((size, angles.shape[1]), angles.dtype)
+        for gate, where in self._evolutions:
+            matrices = gate.matrices(gate.values(angles))
+            entries = matrices.reshape(len(matrices), -1).T
+            re[where], im[where] = entries.real, entries.imag
+        return re, im
+
     def states(self, angles: np.ndarray) -> np.ndarray:
         """(B, 2^n) complex final states."""
-        blocks = self.run(angles, lambda samples, re, im, cos, sin: (re + 1j * im).T)
+        blocks = self.run(angles, lambda samples, re, im, *_: (re + 1j * im).T)
         return np.concatenate(blocks) if blocks else np.zeros((0, 2**self.program.n_qubits), complex)
 
     def expectations(self, angles: np.ndarray) -> np.ndarray:
         """(B, K) expectation values."""
         out = np.zeros((angles.shape[1], self.n_observables), angles.dtype)
 
-        def finish(samples, re, im, cos, sin):
+        def finish(samples, re, im, *_):
             values = np.zeros((self.n_observables, re.shape[1]), re.dtype)
             kernels.expectations(re, im, self._terms, self._fixed[re.dtype][3], values)
             out[samples] = values.T
@@ -134,7 +162,7 @@ class PlainEngine:
         out = np.zeros((angles.shape[1], self.n_observables), angles.dtype)
         gradients = np.zeros(angles.shape, angles.dtype)
 
-        def finish(samples, re, im, cos, sin):
+        def finish(samples, re, im, cos, sin, own):
             bits, entries_re, entries_im, coefficients = self._fixed[re.dtype]
             values = np.zeros((self.n_observables, re.shape[1]), re.dtype)
             kernels.expectations(re, im, self._terms, coefficients, values)
@@ -143,12 +171,23 @@ class PlainEngine:
             weights = np.ascontiguousarray(cotangents[samples].T)
             kernels.apply_observables(re, im, bra_re, bra_im, self._terms, coefficients, weights)
             block = np.zeros((len(angles), re.shape[1]), re.dtype)
+            outer_re, outer_im = np.zeros_like(own[0]), np.zeros_like(own[1])
             kernels.backward(
-                re, im, bra_re, bra_im, self._table, cos, sin, bits, entries_re, entries_im, block
-            )  # fmt: skip
+                re, im, bra_re, bra_im, self._table, cos, sin, bits, entries_re, entries_im, *own, block, outer_re, outer_im
+            )
+            self._of_evolutions(angles[:, samples], outer_re + 1j * outer_im, block)
             if self.program.amplitudes:
                 block[list(self.program.amplitudes)] = 2 * bra_re
             gradients[:, samples] = block
 
         self.run(angles, finish)
         return out, gradients
+
+    def _of_evolutions(self, angles: np.ndarray, outer: np.ndarray, gradients: np.ndarray) -> None:
+        """Put in the derivatives by the coefficients of evolutions."""
+        for gate, where in self._evolutions:
+            size = 1 << len(gate.qubits)
+            slopes = gate.slopes(gate.values(angles), outer[where].T.reshape(-1, size, size))
+            for slot, slope in zip(gate.slots, slopes):
+                if slot is not None:
+                    gradients[slot] = slope

@@ -159,6 +159,8 @@ def table_of(program: Program, random_axes: bool = False, noise: float | tuple[f
     """
     if program.amplitudes:
         raise Unsupported(f"the Pauli walk starts from a product state, not from an amplitude encoding: {INSTEAD}")
+    if program.is_evolving:
+        raise Unsupported(f"an evolution by a sum that does not commute turns no string into one or two: {INSTEAD}")
     slots = _slots(program)
     shrink = (float(noise),) * 3 if isinstance(noise, int | float) else tuple(float(q) for q in noise)
     if len(shrink) != 3 or not all(0 <= q <= 1 for q in shrink):
