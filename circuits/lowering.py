@@ -11,6 +11,7 @@ from qiskit.circuit import AnnotatedOperation, ControlFlowOp, ControlledGate, De
 from qiskit.circuit import library as lib
 from qiskit.circuit.annotated_operation import ControlModifier, InverseModifier
 from qiskit.circuit.exceptions import CircuitError
+from qiskit.quantum_info import SparsePauliOp
 
 from circuits.encodings import AmplitudeEncoding
 from circuits.errors import LabError, Unsupported
@@ -109,6 +110,8 @@ def append(builder: Builder, gate: Operation, qubits, controls=(), state=0) -> N
             builder.rotation(pauli, [qubits[j] for j in places], angle, controls, state)
     elif kind in PHASES:
         _append_phase(builder, PHASES[kind](*gate.params), qubits[0], controls, state)
+    elif isinstance(gate, lib.PauliEvolutionGate) and _is_one_string(gate.operator):
+        _append_evolution(builder, gate, qubits, controls, state)
     elif isinstance(gate, AnnotatedOperation):
         _append_annotated(builder, gate, qubits, controls, state)
     elif isinstance(gate, ControlledGate):
@@ -148,6 +151,20 @@ def _append_phase(builder: Builder, angle, qubit: int, controls, state) -> None:
         builder.rotation("", (), -2 * angle, (*controls, qubit), state | 1 << len(controls))
     else:
         builder.rotation("Z", (qubit,), angle)  # the same up to a global phase, and a single Pauli as generator
+
+
+def _is_one_string(operator) -> bool:
+    """Whether it is one Pauli string times a real number, so that its evolution is one rotation."""
+    if not isinstance(operator, SparsePauliOp) or len(operator) != 1:
+        return False
+    return isinstance(operator.coeffs[0], complex) and operator.coeffs[0].imag == 0
+
+
+def _append_evolution(builder: Builder, gate: lib.PauliEvolutionGate, qubits, controls, state) -> None:
+    letters = gate.operator.paulis[0].to_label()[::-1]
+    places = [j for j, letter in enumerate(letters) if letter != "I"]
+    angle = 2 * float(gate.operator.coeffs[0].real) * gate.time
+    builder.rotation("".join(letters[j] for j in places), [qubits[j] for j in places], angle, controls, state)
 
 
 def _append_controlled(builder: Builder, gate: ControlledGate, qubits, controls, state) -> None:
