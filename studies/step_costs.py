@@ -97,8 +97,8 @@ def tanh_network(width: int, n_hidden: int, seed: int, device: str = "cpu"):
     return torch.nn.Sequential(*hidden, torch.nn.Linear(width, 1, **dense))
 
 
-def medians(forward: Callable, backward: Callable, rounds: int) -> tuple[float, float]:
-    """Seconds of the two, run in turn in bursts."""
+def medians(forward: Callable, backward: Callable, rounds: int) -> dict[str, float]:
+    """Median seconds of the two, run in turn in bursts."""
     ahead, back = [], []
     for _ in range(rounds):
         until = time.perf_counter() + BURST
@@ -111,4 +111,4 @@ def medians(forward: Callable, backward: Callable, rounds: int) -> tuple[float, 
             back.append(time.perf_counter() - between)
         if ahead[-1] + back[-1] > 10 * BURST:
             break
-    return median(ahead), median(back)
+    return {"forward_seconds": median(ahead), "gradient_seconds": median(back)}

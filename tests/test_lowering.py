@@ -104,7 +104,8 @@ def test_the_evolution_of_one_pauli_string_is_one_rotation(oracle, rng, string):
     circuit.h(range(4))
     circuit.rx(0.4, range(4))
     circuit.append(PauliEvolutionGate(Pauli(string), time=1.5 * t), [2, 0, 3])
-    circuit.append(PauliEvolutionGate(SparsePauliOp(string.strip("-"), [0.7]), time=t).control(1), [1, 2, 0, 3])
+    scaled = PauliEvolutionGate(SparsePauliOp(string.strip("-"), [0.7]), time=t)
+    circuit.append(AnnotatedOperation(scaled, ControlModifier(1)), [1, 2, 0, 3])
     operators, program = observables(4, rng), lower(circuit)
     assert len(program.gates) == 8 + (string != "III") + 1  # alone an identity is a global phase
     expressions = analyse(program.slots, [t])
