@@ -53,7 +53,7 @@ def label_ends(axes, ends: Sequence[tuple[float, float, str, str]], gap: float =
     for x, y, name, colour in sorted(ends, key=lambda end: (end[1], end[0])):
         height = float((scale(np.array([y]))[0] - low) / (high - low))
         if groups and height - groups[-1][0] < gap / 5 and x == groups[-1][1]:
-            groups[-1][3].append(name)
+            groups[-1] = (*groups[-1][:3], [*groups[-1][3], name], colour)  # that of the line on top
         else:
             groups.append((height, x, y, [name], colour))
     places = _apart([group[0] for group in groups], [gap * (0.1 + 0.9 * len(group[3])) for group in groups])

@@ -9,7 +9,7 @@ slope 1, and as P^2 for the rule, slope 2.
 
 Control: dense tanh networks of as many weights, and of as many floating-point operations, whose operations torch counts.
 
-Minutes: 0.5 with --quick, 5 in full, on two cores.
+Minutes: 0.5 with --quick, 7 in full, on two cores.
 
 One sample, one observable Z on all qubits, float64. Circuits, gates and bytes are the ledger's, forward and backward apart;
 seconds are medians of repeated runs of each, torch included. A gate is one multiplication of 2^n amplitudes by 2 x 2
