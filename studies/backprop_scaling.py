@@ -76,9 +76,10 @@ class Settings:
                 shown = ",".join(map(str, values)) or "nothing"
                 raise LabError(f"setting {name} takes numbers from {least} to {most}, got {shown}")
         if len(set(self.weights)) < FEWEST:
-            raise LabError(f"setting weights takes at least {FEWEST} different numbers, or no law can be told from another")
+            raise LabError(f"setting weights takes {FEWEST} different numbers or more, got {sorted(set(self.weights))}")
         if not (0 < self.seconds < math.inf and 0 < self.error < 1 and self.seed >= 0):
-            raise LabError("setting seconds must be positive, error between 0 and 1, and seed at least 0")
+            got = f"got {self.seconds:g}, {self.error:g} and {self.seed}"
+            raise LabError(f"settings seconds, error and seed must be positive, between 0 and 1, and at least 0, {got}")
 
 
 def cases(settings: Settings) -> list[dict]:
@@ -297,8 +298,8 @@ def answer(points: list[dict]) -> tuple[str, str]:
     for passes, found in ((False, HAS_NOT), (None, NOT_TOLD)):
         if why := [words[measure].format(law) for measure, law in laws.items() if law.is_let_pass is passes]:
             return found, " and ".join(why)
-    on_hardware = points[-1]["method"] in NETWORKS or points[-1]["takes_shots"]
-    return (HAS, "") if on_hardware else (SIMULATED, "it reads the state")
+    is_had = points[-1]["method"] in NETWORKS or points[-1]["takes_shots"]
+    return (HAS, "") if is_had else (SIMULATED, "it reads the state")
 
 
 def _keys(rows: list[dict]) -> list[tuple[str, str, int]]:
@@ -331,8 +332,7 @@ def _cell(points: list[dict], measure: str) -> str:
 
 def verdict(rows: list[dict]) -> str:
     """Which have it, on hardware or in simulation only, and which have it not, for either way to grow."""
-    error = next(row["error"] for row in rows)
-    words = [f"Backpropagation scaling, a gradient to a relative error of {error:g}:"]
+    words = [f"Backpropagation scaling, a gradient to a relative error of {rows[0]['error']:g}:"]
     words.append(_answers(rows, [key for key in _keys(rows) if key[0] in NETWORKS], "Classical networks"))
     n = max(row["n_qubits"] for row in rows)
     for growth, title in (("layers", f"Layers on {n} qubits"), ("block", f"One commuting block on {n} qubits")):
@@ -393,8 +393,8 @@ def _title(rows: list[dict], n: int) -> str:
     """Which methods have it where shots are taken, for both circuits."""
 
     def those(growth: str) -> str:
-        named = [key[0] for key in _keys(rows) if key[1:] == (growth, n) and answer(_points(rows, *key))[0] == HAS]
-        return ", ".join(named) or "no method"
+        keys = [key for key in _keys(rows) if key[1:] == (growth, n)]
+        return ", ".join(key[0] for key in keys if answer(_points(rows, *key))[0] == HAS) or "no method"
 
     layers, block = map(those, GROWTHS)
     return f"Backpropagation scaling on hardware, {n} qubits: {layers} for layers, {block} for one commuting block"

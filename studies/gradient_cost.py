@@ -20,6 +20,7 @@ backprop is a plain reference in torch, timed beside values from the native engi
 forward. commuting-blocks has circuits of its own.
 """
 
+import math
 from dataclasses import dataclass
 
 from circuits.errors import LabError, Unsupported
@@ -64,8 +65,9 @@ class Settings:
             if not values or min(values) < 1 or max(values) > most:
                 shown = ",".join(map(str, values)) or "nothing"
                 raise LabError(f"setting {name} takes numbers from 1 to {most}, got {shown}")
-        if self.seconds <= 0 or self.rounds < 1 or self.seed < 0:
-            raise LabError("settings seconds and rounds must be positive, and seed at least 0")
+        if not (0 < self.seconds < math.inf and self.rounds >= 1 and self.seed >= 0):
+            got = f"got {self.seconds:g}, {self.rounds} and {self.seed}"
+            raise LabError(f"settings seconds, rounds and seed must be positive, at least 1 and at least 0, {got}")
 
 
 def cases(settings: Settings) -> list[dict]:
@@ -207,12 +209,13 @@ def _shown(row: dict, *kinds: str) -> str:
 
 
 def _slope(rows: list[dict], *kinds: str):
-    """The power of the number of weights by which value and gradient together grow; None with fewer than three."""
+    """The power of the number of weights by which value and gradient together grow; None with fewer than three sizes."""
     for kind in kinds:
         chosen = [row for row in rows if row.get(f"forward_{kind}")]
-        if len(chosen) >= 3:
+        weights = [row.get("own_weights", row["weights"]) for row in chosen]
+        if len(set(weights)) >= 3:
             total = [row[f"forward_{kind}"] + row[f"gradient_{kind}"] for row in chosen]
-            return decay([row.get("own_weights", row["weights"]) for row in chosen], total, [0.0] * len(chosen)).power
+            return decay(weights, total, [0.0] * len(chosen)).power
     return None
 
 

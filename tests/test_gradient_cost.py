@@ -1,9 +1,11 @@
 """The study of what a gradient costs: counts that theory gives, and slopes within a tenth."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
+from circuits.errors import LabError
 from qml.gradients.base import names
 from studies import gradient_cost as study
 from studies import step_costs
@@ -84,3 +86,11 @@ def test_every_method_gets_to_the_most_weights():
         a_layer = 4 if case["method"] in study.OWN_CIRCUIT else 8
         most[case["method"]] = max(most[case["method"]], a_layer * case["n_layers"])
     assert set(most.values()) == {2000}
+
+
+@pytest.mark.parametrize(
+    "change", [{"qubits": ()}, {"weights": (0,)}, {"seconds": math.nan}, {"seconds": math.inf}, {"rounds": 0}, {"seed": -1}]
+)
+def test_settings_that_cannot_work_are_refused(change):
+    with pytest.raises(LabError, match="setting"):
+        study.Settings(**change)
