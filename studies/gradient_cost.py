@@ -194,10 +194,10 @@ def table(rows: list[dict]) -> list[dict]:
                     "circuits": last.get("gradient_circuits"),
                     "gradient / value, gates or operations": _shown(last, "gates", "flops"),
                     "bytes": _shown(last, "bytes"),
-                    "seconds": "~" * (not last["is_run"] and "gradient_seconds" in last) + _shown(last, "seconds"),
+                    "seconds": "~" * (not last.get("is_run", True) and "gradient_seconds" in last) + _shown(last, "seconds"),
                     "slope of gates or operations": _slope(chosen, "gates", "flops"),
                     "slope of bytes": _slope(chosen, "bytes"),
-                    "slope of seconds": _slope([row for row in chosen if row["is_run"]], "seconds"),
+                    "slope of seconds": _slope([row for row in chosen if row.get("is_run", True)], "seconds"),
                 }
             )
     return lines
@@ -257,7 +257,7 @@ def _slopes(rows: list[dict]) -> list[str]:
 
 def _gap(rows: list[dict]) -> str:
     """In seconds, beside the best that needs no look into the state."""
-    run = [row for row in rows if row.get("is_run")]
+    run = [row for row in rows if row.get("is_run", True)]
     shift = _most(run, "parameter-shift")
     if not shift:
         return ""
@@ -293,7 +293,8 @@ def figure(rows: list[dict]):
     panels = drawing.subplots(1, 2, sharey=True)
     n, of_gates = _size_shown(rows), ("gates", "flops")
     ends = [_lines(axes, rows, n, kinds) for axes, kinds in zip(panels, (of_gates, ("seconds",)))]
-    for axes, title in zip(panels, ("In gates, or operations", "In seconds, on one machine (hollow: foretold)")):
+    hollow = "" if all(row.get("is_run", True) for row in rows) else " (hollow: foretold)"
+    for axes, title in zip(panels, ("In gates, or operations", f"In seconds, on one machine{hollow}")):
         axes.set(xscale="log", yscale="log", xlabel="weights")
         axes.set_title(title, fontsize=11)
     for axes, own in zip(panels, ends):  # once the scale that they share is known
@@ -307,7 +308,7 @@ def _lines(axes, rows: list[dict], n: int, kinds: tuple[str, ...]) -> list[tuple
     """Draws a line for each method, hollow where seconds are foretold; returns where they end, their names and colours."""
     ends = []
     for number, method in enumerate(_methods(rows)):
-        points = [(r["weights"], ratio, r["is_run"]) for r in _of(rows, method, n) if (ratio := _ratio(r, *kinds))]
+        points = [(r["weights"], ratio, r.get("is_run", True)) for r in _of(rows, method, n) if (ratio := _ratio(r, *kinds))]
         if not points:
             continue
         look, (x, y, _) = _look(method, number), zip(*points)
@@ -321,7 +322,7 @@ def _lines(axes, rows: list[dict], n: int, kinds: tuple[str, ...]) -> list[tuple
 
 def _size_shown(rows: list[dict]) -> int:
     """The largest size at which parameter-shift was run nearly as far as anywhere."""
-    run = [row for row in rows if row.get("is_run")]
+    run = [row for row in rows if row.get("is_run", True)]
     most = {n: max((row["weights"] for row in _of(run, "parameter-shift", n)), default=0) for n in _sizes(rows)}
     return max(n for n in most if most[n] >= 0.9 * max(most.values()))
 
