@@ -56,7 +56,8 @@ def label_ends(axes, ends: Sequence[tuple[float, float, str, str]], gap: float =
             groups[-1] = (*groups[-1][:3], [*groups[-1][3], name], colour)  # that of the line on top
         else:
             groups.append((height, x, y, [name], colour))
-    places = _apart([group[0] for group in groups], [gap * (0.1 + 0.9 * len(group[3])) for group in groups])
+    sizes = [gap * (0.1 + 0.9 * len(group[3])) for group in groups]
+    places = _apart([max(group[0], size / 2) for group, size in zip(groups, sizes)], sizes)
     for place, (_, x, y, names, colour) in zip(places, groups):
         look = {"color": colour, "fontsize": 9, "va": "center", "annotation_clip": False}
         leader = {"arrowstyle": "-", "color": colour, "lw": 0.6, "alpha": 0.6, "shrinkB": 4, "relpos": (0, 0.5)}

@@ -95,7 +95,8 @@ def test_an_ancilla_is_a_qubit(rows):
     ],
 )
 def test_growth_is_told_from_a_logarithm(law, passes, shown):
-    points = [{"weights": p, "method": "x", "forward_gates": 1, "gradient_gates": law(p)} for p in (10, 32, 100, 320, 1000, 2000)]
+    sizes = 10, 32, 100, 320, 1000, 2000
+    points = [{"weights": p, "method": "x", "forward_gates": 1, "gradient_gates": law(p)} for p in sizes]
     found = study.grows(points, "gates")
     assert found.is_let_pass is passes and str(found).startswith(shown)
 
