@@ -9,32 +9,30 @@ slope 1, and as P^2 for the rule, slope 2.
 
 Control: dense tanh networks of as many weights, and of as many floating-point operations, whose operations torch counts.
 
-Minutes: 0.5 with --quick, 4 in full, on two cores.
+Minutes: 0.5 with --quick, 7 in full, on two cores.
 
 One sample, one observable Z on all qubits, float64. Circuits, gates and bytes are the ledger's, forward and backward apart;
 seconds are medians of repeated runs of each, torch included. A gate is one multiplication of 2^n amplitudes by 2 x 2
 matrices: 14 floating-point operations a pair, as which a circuit is given its classical network of as many operations.
+A gradient that would take longer than `seconds`, and a network of more than 30 million weights, is counted and not run: the
+counts are the same, and the seconds of circuits are foretold from short trials, to a factor of two, with what is compiled.
 backprop is a plain reference in torch, timed beside values from the native engine, and its gates contain a second run
 forward. commuting-blocks has circuits of its own.
 """
 
-import time
+import math
 from dataclasses import dataclass
-from statistics import median
 
-from circuits.errors import LabError
+from circuits.errors import LabError, Unsupported
 from studies.decay import decay
-from studies.drawing import COLOURS, MARKERS, NEUTRAL
+from studies.drawing import COLOURS, MARKERS, NEUTRAL, label_ends
 
 WORKERS = 1  # two at a time would measure each other
-NETWORKS = {"same_weights": "network of as many weights", "same_operations": "network of as many operations"}
-CIRCUIT = {
-    "commuting-blocks": "commuting_blocks",
-}
+NETWORKS = {"same_weights": "network, as many weights", "same_operations": "network, as many operations"}
+OWN_CIRCUIT = {"commuting-blocks": "commuting_blocks"}
 FLOPS_A_PAIR = 14
 HIDDEN = 4  # layers of a classical network, all of one width
-MOST_WEIGHTS = 3e7  # of a classical network
-BURST = 0.05
+MOST_WEIGHTS = 3e7  # of a classical network that is run
 CLOSE = 0.1  # to the slope that theory gives
 THEORY = {"adjoint": 1.0, "parameter-shift": 2.0}
 
@@ -45,7 +43,7 @@ class Settings:
 
     Attributes:
         qubits: sizes. weights: numbers of weights, each brought to whole layers of RY and RZ on every qubit.
-        seconds: that a gradient may be expected to take, what it compiles included; longer ones are left out.
+        seconds: that a gradient may be expected to take, what it compiles included; longer ones are counted and not run.
         rounds: of repeated runs.
         seed: of weights and of methods' own draws.
     """
@@ -62,13 +60,14 @@ class Settings:
         return cls(qubits=(4, 8), weights=(16, 48, 160, 480), seconds=1.0)
 
     def __post_init__(self):
-        for name, most in (("qubits", 24), ("weights", 100_000)):
+        for name, most in (("qubits", 20), ("weights", 10_000)):
             values = getattr(self, name)
             if not values or min(values) < 1 or max(values) > most:
                 shown = ",".join(map(str, values)) or "nothing"
                 raise LabError(f"setting {name} takes numbers from 1 to {most}, got {shown}")
-        if self.seconds <= 0 or self.rounds < 1 or self.seed < 0:
-            raise LabError("settings seconds and rounds must be positive, and seed at least 0")
+        if not (0 < self.seconds < math.inf and self.rounds >= 1 and self.seed >= 0):
+            got = f"got {self.seconds:g}, {self.rounds} and {self.seed}"
+            raise LabError(f"settings seconds, rounds and seed must be positive, at least 1 and at least 0, {got}")
 
 
 def cases(settings: Settings) -> list[dict]:
@@ -78,9 +77,10 @@ def cases(settings: Settings) -> list[dict]:
     shared = {"seconds": settings.seconds, "rounds": settings.rounds, "seed": settings.seed}
     found = []
     for n in sorted(set(settings.qubits)):
-        for layers in sorted({max(1, round(wanted / (2 * n))) for wanted in settings.weights}):
-            shape = {"n_qubits": n, "n_layers": layers, **shared}
-            found += [{"method": method, **shape} for method in (*names(), *NETWORKS)]
+        for method in (*names(), *NETWORKS):
+            a_layer = n if method in OWN_CIRCUIT else 2 * n
+            for layers in sorted({max(1, round(wanted / a_layer)) for wanted in settings.weights}):
+                found.append({"method": method, "n_qubits": n, "n_layers": layers, **shared})
     return found
 
 
@@ -92,100 +92,63 @@ def cost(case: dict) -> float:
 
 
 def run(case: dict) -> list[dict]:
-    """One row: forward and backward, in circuits, gates or operations, bytes and seconds."""
+    """One row: forward and backward, in circuits, gates or operations, bytes and seconds, and whether it was run."""
     return [_classical(case) if case["method"] in NETWORKS else _quantum(case)]
 
 
 def _quantum(case: dict) -> dict:
     import qml
+    from studies.step_costs import CountingBackend, counts_of, medians
 
-    layer = _layer(case)
+    try:
+        layer = _layer(case, CountingBackend())
+    except Unsupported as error:
+        return {**case, "left_out": str(error)}
     row = {**case, "weights": len(layer.weight_parameters), "ansatz": layer.circuit.name}
     planned = qml.plan(layer)
-    if planned.seconds > case["seconds"]:
-        return row | {"left_out": f"a gradient would take {planned.seconds:.2g} s"}
-
-    def forward():
-        return layer()
-
-    with qml.ledger(classical=False) as cost:
-        (values := forward()).sum().backward()
-    del values
-    seconds = _seconds(forward, lambda value: value.sum().backward(), case["rounds"])
-    row |= {f"{what}_{name}": getattr(part, name) for what, part in _parts(cost) for name in ("circuits", "gates")}
-    row |= {f"{what}_bytes": part.peak_bytes for what, part in _parts(cost)}
-    return row | dict(zip(("forward_seconds", "gradient_seconds"), seconds))
+    is_run = planned.seconds <= case["seconds"] or planned.circuits == 1  # what runs no circuits cannot be counted apart
+    if is_run:
+        row |= counts_of(layer)
+        row |= medians(layer, lambda value: value.sum().backward(), case["rounds"])
+    else:
+        row |= counts_of(_layer(case, CountingBackend(simulate=False)))
+        row |= medians(layer, lambda value: None, case["rounds"])
+        row["gradient_seconds"] = max(0.0, planned.seconds - row["forward_seconds"])
+    return row | {"is_run": is_run}
 
 
-def _parts(ledger) -> list[tuple[str, object]]:
-    return [("forward", ledger.values), ("gradient", ledger.gradients)]
-
-
-def _layer(case: dict):
+def _layer(case: dict, backend):
     import torch
 
     from circuits import ansatze
     from qml import QuantumLayer
 
-    n, family = case["n_qubits"], CIRCUIT.get(case["method"], "hardware_efficient")
+    n, family = case["n_qubits"], OWN_CIRCUIT.get(case["method"], "hardware_efficient")
     circuit = ansatze.by_name(family)(n, n_layers=case["n_layers"])
     options = {"diff_method": case["method"], "seed": case["seed"], "dtype": torch.float64}
-    return QuantumLayer(circuit, "Z" * n, [], **options)
-
-
-def _seconds(forward, backward, rounds: int) -> tuple[float, float]:
-    """Medians of the two, run in turn in bursts."""
-    ahead, back = [], []
-    for _ in range(rounds):
-        until = time.perf_counter() + BURST
-        while not ahead or time.perf_counter() < until:
-            started = time.perf_counter()
-            value = forward()
-            between = time.perf_counter()
-            backward(value)
-            ahead.append(between - started)
-            back.append(time.perf_counter() - between)
-        if ahead[-1] + back[-1] > 10 * BURST:
-            break
-    return median(ahead), median(back)
+    return QuantumLayer(circuit, "Z" * n, [], backend=backend, **options)
 
 
 def _classical(case: dict) -> dict:
     """A dense tanh network with one output, at one sample."""
     import torch
 
-    import qml
     from circuits import ansatze
+    from studies.step_costs import counts_of_network, medians, tanh_network
 
     circuit = ansatze.hardware_efficient(case["n_qubits"], case["n_layers"])
     wanted = circuit.num_parameters
     if case["method"] == "same_operations":
         wanted = circuit.size() * FLOPS_A_PAIR * 2 ** (case["n_qubits"] - 1) // 2  # two a weight
-    row = {**case, "weights": circuit.num_parameters}
-    if wanted > MOST_WEIGHTS:
-        return row | {"left_out": f"a network of {wanted:.1e} weights is not built"}
+    is_run = wanted <= MOST_WEIGHTS
     width = max(1, round((wanted / HIDDEN + 1) ** 0.5 - 1))
-    torch.manual_seed(case["seed"])
-    linear = {"dtype": torch.float64}
-    hidden = [module for _ in range(HIDDEN) for module in (torch.nn.Linear(width, width, **linear), torch.nn.Tanh())]
-    model = torch.nn.Sequential(*hidden, torch.nn.Linear(width, 1, **linear))
-    inputs = torch.ones(1, width, dtype=torch.float64)
-    held = 0
-
-    def keep(tensor):
-        nonlocal held
-        held += tensor.numel() * tensor.element_size()
-        return tensor
-
-    with qml.ledger() as ahead, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        value = model(inputs).sum()
-    with qml.ledger() as back:
-        value.backward()
-    own = sum(p.numel() for p in model.parameters())
-    seconds = _seconds(lambda: model(inputs), lambda value: value.sum().backward(), case["rounds"])
-    row |= {"own_weights": own, "forward_flops": ahead.flops, "gradient_flops": back.flops}
-    row |= {"forward_bytes": 8 * (own + 2 * width), "gradient_bytes": held + 8 * own}
-    return row | dict(zip(("forward_seconds", "gradient_seconds"), seconds))
+    device = "cpu" if is_run else "meta"  # where torch counts without numbers
+    model = tanh_network(width, HIDDEN, case["seed"], device)
+    inputs = torch.ones(1, width, dtype=torch.float64, device=device)
+    row = {**case, "weights": circuit.num_parameters, "is_run": is_run, **counts_of_network(model, inputs)}
+    if is_run:
+        row |= medians(lambda: model(inputs), lambda value: value.sum().backward(), case["rounds"])
+    return row
 
 
 def _ratio(row: dict, *kinds: str) -> float | None:
@@ -197,7 +160,7 @@ def _ratio(row: dict, *kinds: str) -> float | None:
 
 
 def _of(rows: list[dict], method: str, n: int | None = None) -> list[dict]:
-    """The rows of a method that were measured, by their number of weights."""
+    """The rows of a method that could be had, by their number of weights."""
     chosen = [r for r in rows if r["method"] == method and "left_out" not in r and n in (None, r["n_qubits"])]
     return sorted(chosen, key=lambda row: (row["n_qubits"], row["weights"]))
 
@@ -215,7 +178,7 @@ def _label(method: str) -> str:
 
 
 def table(rows: list[dict]) -> list[dict]:
-    """One line for each method and size at the most weights that it was measured at, and its slopes."""
+    """One line for each method and size at the most weights, and its slopes; seconds with a ~ were foretold."""
     lines = []
     for method in _methods(rows):
         for n in _sizes(rows):
@@ -229,27 +192,30 @@ def table(rows: list[dict]) -> list[dict]:
                     "n": n,
                     "weights": last["weights"],
                     "circuits": last.get("gradient_circuits"),
-                    "gradient / value, gates or operations": _rounded(_ratio(last, "gates", "flops")),
-                    "bytes": _rounded(_ratio(last, "bytes")),
-                    "seconds": _rounded(_ratio(last, "seconds")),
+                    "gradient / value, gates or operations": _shown(last, "gates", "flops"),
+                    "bytes": _shown(last, "bytes"),
+                    "seconds": "~" * (not last.get("is_run", True) and "gradient_seconds" in last) + _shown(last, "seconds"),
                     "slope of gates or operations": _slope(chosen, "gates", "flops"),
-                    "slope of seconds": _slope(chosen, "seconds"),
+                    "slope of bytes": _slope(chosen, "bytes"),
+                    "slope of seconds": _slope([row for row in chosen if row.get("is_run", True)], "seconds"),
                 }
             )
     return lines
 
 
-def _rounded(ratio: float | None) -> float | None:
-    return round(ratio) if ratio and ratio >= 100 else ratio
+def _shown(row: dict, *kinds: str) -> str:
+    ratio = _ratio(row, *kinds)
+    return "" if ratio is None else f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
 
 
 def _slope(rows: list[dict], *kinds: str):
-    """The power of the number of weights by which value and gradient together grow; None with fewer than three."""
+    """The power of the number of weights by which value and gradient together grow; None with fewer than three sizes."""
     for kind in kinds:
         chosen = [row for row in rows if row.get(f"forward_{kind}")]
-        if len(chosen) >= 3:
+        weights = [row.get("own_weights", row["weights"]) for row in chosen]
+        if len(set(weights)) >= 3:
             total = [row[f"forward_{kind}"] + row[f"gradient_{kind}"] for row in chosen]
-            return decay([row.get("own_weights", row["weights"]) for row in chosen], total, [0.0] * len(chosen)).power
+            return decay(weights, total, [0.0] * len(chosen)).power
     return None
 
 
@@ -291,11 +257,12 @@ def _slopes(rows: list[dict]) -> list[str]:
 
 def _gap(rows: list[dict]) -> str:
     """In seconds, beside the best that needs no look into the state."""
-    shift = _most(rows, "parameter-shift")
+    run = [row for row in rows if row.get("is_run", True)]
+    shift = _most(run, "parameter-shift")
     if not shift:
         return ""
     at = (shift["n_qubits"], shift["weights"])
-    same = {m: r for m in _methods(rows) for r in _of(rows, m) if (r["n_qubits"], r["weights"]) == at}
+    same = {m: r for m in _methods(run) for r in _of(run, m) if (r["n_qubits"], r["weights"]) == at}
     if "adjoint" not in same:
         return ""
     return (
@@ -305,45 +272,68 @@ def _gap(rows: list[dict]) -> str:
 
 
 def _missing(rows: list[dict]) -> str:
+    """What was counted and not run, and what could not be had."""
+    foretold = [row for row in rows if not row.get("is_run", True) and row["method"] not in NETWORKS]
+    counted = [row for row in rows if not row.get("is_run", True) and row["method"] in NETWORKS]
     left = [row for row in rows if "left_out" in row]
-    return f"{len(left)} of {len(rows)} points were left out as too large." if left else ""
+    words = (
+        (foretold, "gradients would have taken longer than the limit: counted, their seconds foretold"),
+        (counted, "networks were too large to be run: counted, without seconds"),
+        (left, "were left out with a reason in their rows"),
+    )
+    said = [f"{len(found)} {what}" for found, what in words if found]
+    return f"Of {len(rows)} points {'; '.join(said)}." if said else ""
 
 
 def figure(rows: list[dict]):
     """Gradient over value against the number of weights: in gates or operations, and in seconds."""
     from matplotlib.figure import Figure
 
-    drawing = Figure(figsize=(12.6, 5.4))
-    left, right = drawing.subplots(1, 2, sharey=True)
-    n = _shown(rows)
-    for number, method in enumerate(_methods(rows)):
-        is_network, again = method in NETWORKS, number >= len(COLOURS)
-        look = {
-            "color": NEUTRAL if is_network else COLOURS[number % len(COLOURS)],
-            "ms": 6,
-            "lw": 2.5 if is_network else 1.2,
-        }
-        look |= {
-            "marker": MARKERS[(number + again) % len(MARKERS)],
-            "ls": "--" if again and method != "same_weights" else "-",
-        }
-        for axes, kinds in ((left, ("gates", "flops")), (right, ("seconds",))):
-            points = [(row["weights"], ratio) for row in _of(rows, method, n) if (ratio := _ratio(row, *kinds))]
-            if points:
-                axes.plot(*zip(*points), label=_label(method) if axes is left else None, **look)
-    for axes, title in ((left, "In gates, or operations"), (right, "In seconds, on one machine")):
+    drawing = Figure(figsize=(13.4, 6.0))
+    panels = drawing.subplots(1, 2, sharey=True)
+    n, of_gates = _size_shown(rows), ("gates", "flops")
+    ends = [_lines(axes, rows, n, kinds) for axes, kinds in zip(panels, (of_gates, ("seconds",)))]
+    hollow = "" if all(row.get("is_run", True) for row in rows) else " (hollow: foretold)"
+    for axes, title in zip(panels, ("In gates, or operations", f"In seconds, on one machine{hollow}")):
         axes.set(xscale="log", yscale="log", xlabel="weights")
         axes.set_title(title, fontsize=11)
-    left.set_ylabel("cost of a gradient / cost of a value")
-    drawing.legend(loc="outside right center", fontsize=9)
+    for axes, own in zip(panels, ends):  # once the scale that they share is known
+        label_ends(axes, own)
+    panels[0].set_ylabel("cost of a gradient / cost of a value")
     drawing.suptitle(f"{_title(rows, n)} ({n} qubits)", x=0.01, ha="left", fontsize=14)
     return drawing
 
 
-def _shown(rows: list[dict]) -> int:
-    """The largest size at which parameter-shift gets nearly as far as anywhere."""
-    most = {n: max((row["weights"] for row in _of(rows, "parameter-shift", n)), default=0) for n in _sizes(rows)}
+def _lines(axes, rows: list[dict], n: int, kinds: tuple[str, ...]) -> list[tuple]:
+    """Draws a line for each method, hollow where seconds are foretold; returns where they end, their names and colours."""
+    ends = []
+    for number, method in enumerate(_methods(rows)):
+        points = [(r["weights"], ratio, r.get("is_run", True)) for r in _of(rows, method, n) if (ratio := _ratio(r, *kinds))]
+        if not points:
+            continue
+        look, (x, y, _) = _look(method, number), zip(*points)
+        axes.plot(x, y, **look, zorder=2)
+        hollow = [point[:2] for point in points if not point[2] and "seconds" in kinds]
+        if hollow:
+            axes.plot(*zip(*hollow), **look | {"ls": "", "mfc": "white"}, zorder=3)
+        ends.append((x[-1], y[-1], _label(method), look["color"]))
+    return ends
+
+
+def _size_shown(rows: list[dict]) -> int:
+    """The largest size at which parameter-shift was run nearly as far as anywhere."""
+    run = [row for row in rows if row.get("is_run", True)]
+    most = {n: max((row["weights"] for row in _of(run, "parameter-shift", n)), default=0) for n in _sizes(rows)}
     return max(n for n in most if most[n] >= 0.9 * max(most.values()))
+
+
+def _look(method: str, number: int) -> dict:
+    """Thick lines for classical networks and for parameter-shift, thin ones for what lies between."""
+    if method in NETWORKS:
+        return {"color": NEUTRAL, "lw": 3, "ms": 6, "marker": "^", "ls": "-" if method == "same_weights" else "--"}
+    again = number >= len(COLOURS)
+    look = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[(number + again) % len(MARKERS)], "ms": 6}
+    return look | {"ls": "--" if again else "-", "lw": 3 if method == "parameter-shift" else 1.2}
 
 
 def _title(rows: list[dict], n: int) -> str:
@@ -355,4 +345,10 @@ def _title(rows: list[dict], n: int) -> str:
 
     flat = abs(grows("same_weights", "flops") - 1) < CLOSE
     climbs = grows("parameter-shift", "gates") > 2
-    return "Backpropagation is flat, parameter-shift climbs" if flat and climbs else "The cost of a gradient"
+    if not (flat and climbs):
+        return "The cost of a gradient"
+    most = _of(rows, "parameter-shift", n)[-1]
+    return (
+        f"A gradient costs {_ratio(_of(rows, 'same_weights', n)[-1], 'flops'):.2g} values by classical backpropagation, "
+        f"{_ratio(most, 'gates'):,.0f} by parameter-shift with {most['weights']:,} weights"
+    )

@@ -97,6 +97,23 @@ def test_pauli_evolution_and_circuits_made_controlled_are_lowered(oracle, rng):
     assert np.allclose(values, wanted, atol=1e-12)
 
 
+@pytest.mark.parametrize("string", ["XYZ", "-XIZ", "YZZ", "III"])
+def test_the_evolution_of_one_pauli_string_is_one_rotation(oracle, rng, string):
+    t = Parameter("t")
+    circuit = QuantumCircuit(4)
+    circuit.h(range(4))
+    circuit.rx(0.4, range(4))
+    circuit.append(PauliEvolutionGate(Pauli(string), time=1.5 * t), [2, 0, 3])
+    scaled = PauliEvolutionGate(SparsePauliOp(string.strip("-"), [0.7]), time=t)
+    circuit.append(AnnotatedOperation(scaled, ControlModifier(1)), [1, 2, 0, 3])
+    operators, program = observables(4, rng), lower(circuit)
+    assert len(program.gates) == 8 + (string != "III") + 1  # alone an identity is a global phase
+    expressions = analyse(program.slots, [t])
+    values, _ = oracle.values_and_derivatives(program, operators, expressions.matrix @ [0.8] + expressions.offset)
+    wanted = [oracle.value_of_circuit(circuit.assign_parameters({t: 0.8}), o) for o in operators]
+    assert np.allclose(values, wanted, atol=1e-12)
+
+
 class Mystery(Gate):
     """A gate nobody can take apart."""
 

@@ -70,7 +70,7 @@ class Compiled(ABC):
     """
 
     has_second: ClassVar[bool] = False
-    checks_angles: ClassVar[bool] = False
+    checks_angles: bool = False
 
     def __init__(self, backend: "Backend", program: Program, observables: Sequence[SparsePauliOp], slots: Slots):
         self.backend, self.program, self.observables, self.slots = backend, program, list(observables), slots

@@ -17,7 +17,10 @@ class NativeCircuit(Compiled):
     """A program on the native engine."""
 
     has_second = True
-    checks_angles = True
+
+    @cached_property
+    def checks_angles(self) -> bool:
+        return not self.program.is_evolving
 
     @cached_property
     def _fast(self) -> FastEngine | EvolvingEngine:
