@@ -159,7 +159,7 @@ def parts(terms: Terms) -> list[Terms]:
     summed: dict[str, float | ParameterExpression] = {}
     for label, coefficient in terms:
         summed[label] = summed[label] + coefficient if label in summed else coefficient
-    labels = list(summed)
+    labels = [label for label, c in summed.items() if isinstance(c, ParameterExpression) or c != 0]
     clashes = [~PauliList(labels).commutes(string) for string in PauliList(labels)] if labels else []
     part = np.arange(len(labels))
     for place, clash in enumerate(clashes):

@@ -52,12 +52,13 @@ def test_its_matrix_is_the_exponential(seed):
         (EvolutionGate(SparsePauliOp(["ZZ", "XX"], np.array([T, 2 * T]))), [Rotation, Rotation]),  # which commute
         (EvolutionGate(SparsePauliOp(["ZI", "XI", "IY"], np.array([T, 1, T]))), [Evolution, Rotation]),
         (EvolutionGate(SparsePauliOp(["ZI", "XI", "IY"], np.array([0.3, 1, T]))), [Unitary, Rotation]),
+        (EvolutionGate(SparsePauliOp(["ZI", "XI", "XI"], np.array([T, 1, -1]))), [Rotation]),
         (PauliEvolutionGate(SparsePauliOp(["ZZ", "XI"]), T), [Rotation, Rotation]),  # a product formula, as Qiskit has it
         (PauliEvolutionGate(SparsePauliOp(["ZZ", "XX"]), T, synthesis=SuzukiTrotter(4)), [Rotation, Rotation]),
         (PauliEvolutionGate(SparsePauliOp(["ZZ", "XI"]), T, synthesis=MatrixExponential()), [Evolution]),
         (PauliEvolutionGate(Pauli("YX"), T), [Rotation]),
     ],
-    ids=["sum", "commuting", "parts", "bound", "lie_trotter", "suzuki", "matrix_exponential", "string"],
+    ids=["sum", "commuting", "parts", "bound", "zero", "lie_trotter", "suzuki", "matrix_exponential", "string"],
 )
 def test_what_commutes_becomes_rotations_and_the_rest_stays_together(gate, kinds):
     assert [type(other) for other in lower(circuit_of(gate)).gates[1:]] == kinds
