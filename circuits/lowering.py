@@ -85,6 +85,7 @@ def lower(circuit: QuantumCircuit) -> Program:
         tuple(builder.slots),
         builder.amplitudes,
         tuple(circuit.parameters),
+        tuple(builder.phases),
     )
 
 
@@ -148,6 +149,7 @@ def _append_phase(builder: Builder, angle, qubit: int, controls, state) -> None:
         builder.rotation("", (), -2 * angle, (*controls, qubit), state | 1 << len(controls))
     else:
         builder.rotation("Z", (qubit,), angle)  # the same up to a global phase, and a single Pauli as generator
+        builder.rotation("", (), -angle)
 
 
 def _append_controlled(builder: Builder, gate: ControlledGate, qubits, controls, state) -> None:
