@@ -56,7 +56,7 @@ def _unchanged(results):
 def _expand_batched_constants(tape: qp.tape.QuantumScript):
     """A batch of matrices is a circuit for each; a batch of angles, or of initial states, is not expanded."""
     start = begins_with_a_state(tape)
-    if tape.batch_size and any(op.batch_size and not is_angled(op) for op in tape.operations[start:]):
+    if any(not is_angled(op) and op.batch_size for op in tape.operations[start:]):
         return qp.transforms.broadcast_expand(tape)
     return (tape,), _unchanged
 

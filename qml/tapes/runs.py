@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pennylane as qp
+from pennylane.devices.qubit import apply_operation
 
 from circuits.errors import LabError
 from circuits.interop import bits_of_wires, by_wires, marginal
@@ -133,6 +134,9 @@ class TapeRuns:
 
     def _of_state(self, circuit: TapeCircuit, measurement, given: Numbers, states: np.ndarray):
         states = by_wires(states, range(circuit.n_qubits)) * circuit.global_phases(given)[:, None]
+        for gate in measurement.diagonalizing_gates():
+            table = states.reshape(-1, *[2] * circuit.n_qubits)
+            states = apply_operation(gate.map_wires(circuit.qubit_of), table, is_state_batched=True).reshape(states.shape)
         return measurement.process_state(states if given.batch else states[0], wire_order=circuit.wires)
 
     def _sampled(self, group: Group, seed: np.random.SeedSequence) -> list:

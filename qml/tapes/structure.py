@@ -41,7 +41,10 @@ def numbers(tape: qp.tape.QuantumScript) -> Numbers:
     has_state = begins_with_a_state(tape)
     state = np.asarray(tape.operations[0].data[0]) if has_state else None
     angles = [value for op in tape.operations[has_state:] if op.data and is_angled(op) for value in op.data]
-    return Numbers(angles, state, tape.batch_size)
+    batched = [angle for angle in angles if np.ndim(angle)]  # asking the tape itself looks at every number twice
+    if has_state and state.ndim > 1:
+        batched.append(state)
+    return Numbers(angles, state, len(batched[0]) if batched else None)
 
 
 def structure(tape: qp.tape.QuantumScript, given: Numbers) -> Hashable:
