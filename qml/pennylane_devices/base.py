@@ -99,6 +99,10 @@ def _accepts(op: qp.operation.Operator) -> bool:
     return is_convertible(op) and (is_angled(op) or not any(requires_grad(d) for d in op.data))
 
 
+def _is_only_a_trainable_matrix(op: qp.operation.Operator) -> bool:
+    return not (is_angled(op) or op.has_decomposition) and any(requires_grad(d) for d in op.data)
+
+
 def _observed(operator: qp.operation.Operator) -> bool:
     return sentence(operator) is not None
 
@@ -196,7 +200,7 @@ class LabDevice(qp.devices.Device):
             pipeline.add_transform(_refuse_trainable_phases)
         pipeline.add_transform(
             decompose,
-            stopping_condition=_accepts,
+            stopping_condition=_accepts if is_adjoint else is_convertible,
             device_wires=self.wires,
             target_gates=self.capabilities.gate_set(),
             name=name,
@@ -225,7 +229,9 @@ class LabDevice(qp.devices.Device):
             return False
         if circuit is None:
             return True
-        return not circuit.shots and all(is_read(self._on_wires(m)) for m in circuit.measurements)
+        if circuit.shots or any(_is_only_a_trainable_matrix(op) for op in circuit.operations):
+            return False
+        return all(is_read(self._on_wires(m)) for m in circuit.measurements)
 
     def _on_wires(self, measurement: qp.measurements.MeasurementProcess):
         """The measurement, of the device's wires where it names none."""
