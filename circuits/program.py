@@ -71,7 +71,7 @@ class Program:
         amplitudes: slots whose values, unnormalised, are the amplitudes of the initial state; empty for |0...0>.
             An expectation value is then the quadratic form <x|U+ O U|x>; whoever fills the slots normalises.
         parameters: the circuit's parameters, in Qiskit's order.
-        phases: the global phase, which no gate has: exp(-i t / 2) for each number or expression t. Only an amplitude shows it.
+        phases: the global phase, which no gate has: exp(-i t / 2) for each number or expression t.
     """
 
     n_qubits: int

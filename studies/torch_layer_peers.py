@@ -1,4 +1,4 @@
-"""An unchanged PennyLane model, Linear, TorchLayer, Linear, on our device and on PennyLane's own: seconds of a training step.
+"""An unchanged PennyLane model, Linear, TorchLayer, Linear, on our device and on PennyLane's own: seconds of a step.
 
 The name of the device is all that differs: `diff_method` is left to PennyLane, which takes adjoint on ours and on
 lightning.qubit, and backpropagation on default.qubit. The circuit is AngleEmbedding and StronglyEntanglingLayers.
@@ -22,9 +22,9 @@ def compared(n_qubits: int, batch: int, n_layers: int, rounds: int, budget: floa
     """One row for ours and one for each device: the median seconds of a step, in turns, and how many times ours it is."""
     ours = step(DEVICE, n_qubits, batch, n_layers)
     found = ours()  # the first call plans and compiles
-    rows = [{"name": OURS, "status": "right", "step": _seconds(ours)}]
+    rows, size = [{"name": OURS, "status": "right", "step": _seconds(ours)}], (n_qubits, batch, n_layers)
     for device in PEERS:
-        rows.append({"name": f"pennylane {device}", **_row(device, ours, found, (n_qubits, batch, n_layers), rounds, budget)})
+        rows.append({"name": f"pennylane {device}", **_row(device, ours, found, size, rounds, budget)})
     rows[0]["step"] = median([rows[0]["step"], *(row["ours"] for row in rows[1:] if "ours" in row)])
     return rows
 

@@ -10,7 +10,9 @@ from circuits.families import member, members
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 HEIGHT = {"circuits": 0, "qml": 1, "studies": 2}
 FILES = sorted(path for package in HEIGHT for path in (ROOT / package).rglob("*.py"))
-FAMILIES = {"qml.backends": "BACKEND", "qml.gradients": "METHOD", "qml.commands": "register", "qml.pennylane_devices": "DEVICE"}
+FAMILIES = {
+    "qml.backends": "BACKEND", "qml.gradients": "METHOD", "qml.commands": "register", "qml.pennylane_devices": "DEVICE",
+}  # fmt: skip
 
 
 def imported(path: pathlib.Path) -> set[str]:

@@ -14,7 +14,6 @@ from pennylane.devices.preprocess import (
     no_sampling,
     validate_device_wires,
     validate_measurements,
-    validate_observables,
 )
 from pennylane.exceptions import DeviceError
 from pennylane.math import Interface, requires_grad
@@ -24,7 +23,7 @@ from circuits.errors import LabError
 from circuits.interop import is_angled, is_convertible
 from qml.backends.base import Backend
 from qml.seeds import child
-from qml.tapes.readings import is_read, sentence
+from qml.tapes.readings import LARGEST_MATRIX, is_read, is_small
 from qml.tapes.runs import TapeRuns
 from qml.tapes.structure import begins_with_a_state
 
@@ -89,7 +88,8 @@ def _refuse_trainable_phases(tape: qp.tape.QuantumScript):
         state = tape.operations[0].data[0]
         if requires_grad(state) and "complex" in qp.math.get_dtype_name(state):
             raise DeviceError(
-                "the gradient by complex amplitudes of StatePrep is not supported: give it real ones, or prepare the state by gates"
+                "the gradient by complex amplitudes of StatePrep is not supported: give it real ones, or prepare the state by "
+                "gates"
             )
     return (tape,), _unchanged
 
@@ -103,12 +103,16 @@ def _is_only_a_trainable_matrix(op: qp.operation.Operator) -> bool:
     return not (is_angled(op) or op.has_decomposition) and any(requires_grad(d) for d in op.data)
 
 
-def _observed(operator: qp.operation.Operator) -> bool:
-    return sentence(operator) is not None
-
-
-def _observed_by_shots(operator: qp.operation.Operator) -> bool:
-    return operator.pauli_rep is not None or operator.has_diagonalizing_gates
+@transform
+def _refuse_observables(tape: qp.tape.QuantumScript, name: str):
+    """Matrices on too many wires; with shots, what no gates diagonalise."""
+    for operator in (m.obs for m in tape.measurements if m.obs is not None):
+        if operator.pauli_rep is None and not (operator.has_diagonalizing_gates if tape.shots else is_small(operator)):
+            raise DeviceError(
+                f"observable {operator.name} on {len(operator.wires)} wires is not supported on {name}: give it as a sum of "
+                f"Pauli words, or as a matrix on at most {LARGEST_MATRIX} wires"
+            )
+    return (tape,), _unchanged
 
 
 def _accepts_exact(measurement: qp.measurements.MeasurementProcess) -> bool:
@@ -210,9 +214,7 @@ class LabDevice(qp.devices.Device):
         pipeline.add_transform(
             validate_measurements, analytic_measurements=_accepts_exact, sample_measurements=_accepts_sampled, name=name
         )
-        pipeline.add_transform(
-            validate_observables, stopping_condition=_observed, stopping_condition_shots=_observed_by_shots, name=name
-        )
+        pipeline.add_transform(_refuse_observables, name=name)
         pipeline.add_transform(_split_sampled)
         if is_adjoint and not config.use_device_jacobian_product:
             pipeline.add_transform(qp.transforms.broadcast_expand)  # a Jacobian of a batch is mostly zeros
@@ -235,9 +237,9 @@ class LabDevice(qp.devices.Device):
 
     def _on_wires(self, measurement: qp.measurements.MeasurementProcess):
         """The measurement, of the device's wires where it names none."""
-        if measurement.obs is None and not measurement.wires and self.wires and type(measurement) is qp.measurements.ProbabilityMP:
-            return qp.probs(wires=self.wires)
-        return measurement
+        names_none = measurement.obs is None and not measurement.wires
+        is_probabilities = type(measurement) is qp.measurements.ProbabilityMP
+        return qp.probs(wires=self.wires) if names_none and is_probabilities and self.wires else measurement
 
     def supports_vjp(
         self, execution_config: ExecutionConfig | None = None, circuit: qp.tape.QuantumScript | None = None

@@ -77,16 +77,16 @@ class Probabilities(Reading):
         return cotangents @ self._signs
 
 
-def sentence(observable: qp.operation.Operator) -> qp.pauli.PauliSentence | None:
-    """The observable as a sum of Pauli words; None for a matrix on more wires than are written out."""
-    found = observable.pauli_rep
-    if found is None and len(observable.wires) <= LARGEST_MATRIX and _has_matrix(observable):
-        found = qp.pauli_decompose(matrix_of(observable), wire_order=observable.wires, pauli=True, check_hermitian=False)
-    return found
+def sentence(observable: qp.operation.Operator) -> qp.pauli.PauliSentence:
+    """The observable as a sum of Pauli words."""
+    if observable.pauli_rep is not None:
+        return observable.pauli_rep
+    return qp.pauli_decompose(matrix_of(observable), wire_order=observable.wires, pauli=True, check_hermitian=False)
 
 
-def _has_matrix(observable: qp.operation.Operator) -> bool:
-    return observable.has_matrix or observable.has_sparse_matrix
+def is_small(observable: qp.operation.Operator) -> bool:
+    """Whether it has a matrix that can be written out as a sum of Pauli words."""
+    return len(observable.wires) <= LARGEST_MATRIX and (observable.has_matrix or observable.has_sparse_matrix)
 
 
 def matrix_of(operator: qp.operation.Operator) -> np.ndarray:
@@ -100,9 +100,7 @@ def is_read(measurement: qp.measurements.MeasurementProcess) -> bool:
     """Whether the measurement has a `Reading`, and with it derivatives."""
     if isinstance(measurement, qp.measurements.ExpectationMP | qp.measurements.VarianceMP):
         operator = measurement.obs
-        return operator is not None and (
-            operator.pauli_rep is not None or (len(operator.wires) <= LARGEST_MATRIX and _has_matrix(operator))
-        )
+        return operator is not None and (operator.pauli_rep is not None or is_small(operator))
     return is_marginal(measurement) and 0 < len(measurement.wires) <= MOST_READ
 
 

@@ -178,7 +178,7 @@ class TapeRuns:
             )
             wanted = np.zeros_like(values)
             for place, _, given, rows in group.each():
-                _add_cotangents(wanted[rows], circuit, cotangents[place], given, values[rows])
+                _add_cotangents(wanted[rows], circuit, cotangents[place], values[rows])
             d_inputs, d_weights = circuit.compiled.vjp(inputs, weights, wanted, kept)
             for place, tape, given, rows in group.each():
                 own = d_weights if d_weights.ndim == 1 else d_weights[rows]
@@ -186,7 +186,7 @@ class TapeRuns:
         return found
 
     def jacobians(self, tapes: Sequence[qp.tape.QuantumScript]) -> list:
-        """Of each tape, which is not batched: derivatives of every result by every trainable parameter, nested as PennyLane's."""
+        """Of each tape, none of them batched: derivatives of every result by every trainable parameter, in PennyLane's nesting."""
         found = [None] * len(tapes)
         for group in self._groups(tapes):
             circuit, (inputs, weights) = group.circuit, self._angles(group)
@@ -196,8 +196,8 @@ class TapeRuns:
             size = sum(int(np.prod(shape)) for shape in shapes)
             wanted = np.zeros((len(inputs), size, values.shape[1]), values.dtype)
             for row, part in enumerate(np.eye(size)):
-                for rows in range(len(inputs)):
-                    _add_cotangents(wanted[rows : rows + 1, row], circuit, _nested(part, shapes), None, values[rows : rows + 1])
+                for j in range(len(inputs)):
+                    _add_cotangents(wanted[j : j + 1, row], circuit, _nested(part, shapes), values[j : j + 1])
             repeated = (np.ascontiguousarray(np.repeat(part, size, axis=0)) for part in (inputs, weights))
             d_inputs, d_weights = circuit.compiled.vjp(*repeated, wanted.reshape(-1, values.shape[1]))
             for place, tape, given, rows in group.each():
@@ -211,7 +211,7 @@ def _address(circuit: TapeCircuit, inputs: np.ndarray, weights: np.ndarray) -> t
     return circuit, inputs.shape, weights.shape, inputs.tobytes(), weights.tobytes()
 
 
-def _add_cotangents(wanted: np.ndarray, circuit: TapeCircuit, cotangents, given: Numbers | None, values: np.ndarray) -> None:
+def _add_cotangents(wanted: np.ndarray, circuit: TapeCircuit, cotangents, values: np.ndarray) -> None:
     """Put what one tape's (B, K) expectation values weigh where its results weigh `cotangents`."""
     parts = [cotangents] if len(circuit.readings) == 1 else cotangents
     for part, one, span in zip(parts, circuit.readings, circuit.spans):
@@ -222,7 +222,10 @@ def _add_cotangents(wanted: np.ndarray, circuit: TapeCircuit, cotangents, given:
 def _trainable(tape: qp.tape.QuantumScript, derivatives: Iterator[np.ndarray | None]) -> tuple[np.ndarray, ...]:
     every = list(derivatives)
     if any(every[j] is None for j in tape.trainable_params):
-        raise LabError("a matrix, or an observable's coefficient, is no angle to differentiate by: use diff_method='parameter-shift'")
+        raise LabError(
+            "there is no adjoint derivative by a matrix or by an observable's coefficient: mark it as not trainable, or use "
+            "diff_method='parameter-shift'"
+        )
     return tuple(np.asarray(every[j], float) for j in tape.trainable_params)
 
 
