@@ -88,8 +88,8 @@ def _refuse_trainable_phases(tape: qp.tape.QuantumScript):
         state = tape.operations[0].data[0]
         if requires_grad(state) and "complex" in qp.math.get_dtype_name(state):
             raise DeviceError(
-                "the gradient by complex amplitudes of StatePrep is not supported: give it real ones, or prepare the state by "
-                "gates"
+                "the gradient by complex amplitudes of StatePrep is not supported: give it real ones, or prepare the state "
+                "by gates"
             )
     return (tape,), _unchanged
 

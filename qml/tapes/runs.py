@@ -177,7 +177,7 @@ class TapeRuns:
                 inputs, weights
             )
             wanted = np.zeros_like(values)
-            for place, _, given, rows in group.each():
+            for place, _, _, rows in group.each():
                 _add_cotangents(wanted[rows], circuit, cotangents[place], values[rows])
             d_inputs, d_weights = circuit.compiled.vjp(inputs, weights, wanted, kept)
             for place, tape, given, rows in group.each():
@@ -186,7 +186,7 @@ class TapeRuns:
         return found
 
     def jacobians(self, tapes: Sequence[qp.tape.QuantumScript]) -> list:
-        """Of each tape, none of them batched: derivatives of every result by every trainable parameter, in PennyLane's nesting."""
+        """Of each tape, none of them batched: derivatives of all results by all trainable parameters, nested as PennyLane's."""
         found = [None] * len(tapes)
         for group in self._groups(tapes):
             circuit, (inputs, weights) = group.circuit, self._angles(group)
