@@ -102,6 +102,9 @@ SAME_NAME = {
     "PauliX": "x", "PauliY": "y", "PauliZ": "z", "S": "s", "T": "t", "SX": "sx", "CNOT": "cx", "CZ": "cz", "CY": "cy",
     "CH": "ch", "SWAP": "swap", "CSWAP": "cswap", "Toffoli": "ccx", "CCZ": "ccz", "ISWAP": "iswap", "ECR": "ecr",
 }  # fmt: skip
+NOTHING = ("Barrier", "Identity", "WireCut", "Snapshot")
+ANGLED = {*SAME_NAME, *NOTHING, "Rot", "GlobalPhase", "MultiRZ", "PauliRot"}  # what they are given are angles
+LARGEST_MATRIX = 10  # wires
 MOST_GUESSED = 32  # inputs of a QNode whose device has no wires
 DEEPEST = 20  # decompositions within decompositions
 
@@ -222,7 +225,7 @@ def _plain(value):
 
 def _append(circuit: QuantumCircuit, op: qp.operation.Operator, qubits: list[int], depth: int) -> None:
     name = op.name
-    if name in ("Barrier", "Identity", "WireCut", "Snapshot"):
+    if name in NOTHING:
         return
     if name in SAME_NAME:
         getattr(circuit, SAME_NAME[name])(*map(_plain, op.parameters), *qubits)
@@ -244,6 +247,8 @@ def _append(circuit: QuantumCircuit, op: qp.operation.Operator, qubits: list[int
         place = dict(zip(op.wires, qubits))
         for piece in op.decomposition():
             _append(circuit, piece, [place[w] for w in piece.wires], depth - 1)
+    elif op.has_matrix:
+        circuit.append(lib.UnitaryGate(np.asarray(op.matrix())), qubits[::-1])
     else:
         raise Unsupported(f"PennyLane operation {name} has no counterpart in Qiskit: write it in standard gates")
 
@@ -272,8 +277,73 @@ def _observable(measurement, qubit_of: Mapping) -> SparsePauliOp:
     operator = measurement.obs
     if not isinstance(measurement, qp.measurements.ExpectationMP) or operator is None or operator.pauli_rep is None:
         raise Unsupported(f"a layer returns expectation values of Pauli sums, the QNode returns {measurement}")
-    terms = []
-    for word, coefficient in operator.pauli_rep.items():
-        letters = "".join(word.values())
-        terms.append((letters, [qubit_of[w] for w in word], complex(coefficient)))
-    return SparsePauliOp.from_sparse_list(terms, len(qubit_of))
+    return pauli_sum(operator.pauli_rep, qubit_of)
+
+
+def pauli_sum(sentence: qp.pauli.PauliSentence, qubit_of: Mapping) -> SparsePauliOp:
+    """A PennyLane sum of Pauli words on as many qubits as there are wires."""
+    terms = [("".join(w.values()), [qubit_of[wire] for wire in w], complex(c)) for w, c in sentence.items()]
+    return SparsePauliOp.from_sparse_list(terms or [("", [], 0.0)], max(1, len(qubit_of)))
+
+
+# --- tapes to programs ------------------------------------------------------------------------------------------------
+
+
+def is_angled(op: qp.operation.Operator) -> bool:
+    """Whether everything that the operation is given is an angle of gates that Qiskit has too."""
+    if op.name in ANGLED:
+        return True
+    return isinstance(op, qp.ops.op_math.Adjoint | qp.ops.op_math.Controlled) and is_angled(op.base)
+
+
+def is_convertible(op: qp.operation.Operator) -> bool:
+    """Whether `parametric_circuit` takes the operation as it is; a matrix only as a constant."""
+    if is_angled(op):
+        return True
+    if isinstance(op, qp.ops.op_math.Adjoint | qp.ops.op_math.Controlled):
+        return is_convertible(op.base)
+    is_matrix = op.name == "QubitUnitary" or (op.has_matrix and not op.has_decomposition)
+    return is_matrix and len(op.wires) <= LARGEST_MATRIX
+
+
+def parametric_circuit(
+    operations: Sequence[qp.operation.Operator], qubit_of: Mapping
+) -> tuple[QuantumCircuit, ParameterVector]:
+    """The operations as a circuit in which every angle is a parameter of its own, in the order of the operations' data.
+
+    Raises:
+        Unsupported: an operation without a counterpart.
+    """
+    angles = ParameterVector("t", sum(len(op.data) for op in operations if is_angled(op)))
+    circuit, left = QuantumCircuit(max(1, len(qubit_of))), iter(angles)
+    for op in operations:
+        if op.data and is_angled(op):
+            op = qp.ops.functions.bind_new_parameters(op, [next(left) for _ in op.data])
+        _append(circuit, op, [qubit_of[w] for w in op.wires], DEEPEST)
+    return circuit, angles
+
+
+def places_of_wires(qubits: Sequence[int]) -> np.ndarray:
+    """(2^k,): the basis state of the qubits that PennyLane counts as number j, the first of them most significant."""
+    number = np.arange(1 << len(qubits))
+    bits = (number >> (len(qubits) - 1 - j) & 1 for j in range(len(qubits)))
+    return sum((bit << qubit for bit, qubit in zip(bits, qubits)), np.zeros_like(number))
+
+
+def by_wires(of_basis_states: np.ndarray, qubits: Sequence[int]) -> np.ndarray:
+    """(B, 2^n) amplitudes of all n qubits in PennyLane's order, the first of `qubits` most significant."""
+    return of_basis_states[:, places_of_wires(qubits)]
+
+
+def marginal(probabilities: np.ndarray, qubits: Sequence[int]) -> np.ndarray:
+    """(B, 2^k) probabilities of some qubits in PennyLane's order, from the (B, 2^n) ones of all."""
+    n_qubits = probabilities.shape[1].bit_length() - 1
+    axes = [1 + n_qubits - 1 - qubit for qubit in qubits]  # the highest qubit is the first axis after the batch
+    others = tuple(set(range(1, n_qubits + 1)) - set(axes))
+    table = probabilities.reshape(-1, *[2] * n_qubits).transpose(0, *axes, *others)
+    return table.reshape(len(probabilities), 1 << len(qubits), -1).sum(axis=-1)
+
+
+def bits_of_wires(outcomes: np.ndarray, n_qubits: int) -> np.ndarray:
+    """(..., n) zeros and ones, a column for each wire, from basis states as integers."""
+    return outcomes[..., None] >> np.arange(n_qubits) & 1

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import AnnotatedOperation, ControlFlowOp, ControlledGate, Delay, Instruction, Operation
+from qiskit.circuit import AnnotatedOperation, ControlFlowOp, ControlledGate, Delay, Gate, Instruction, Operation
 from qiskit.circuit import library as lib
 from qiskit.circuit.annotated_operation import ControlModifier, InverseModifier
 from qiskit.circuit.exceptions import CircuitError
@@ -88,6 +88,7 @@ def lower(circuit: QuantumCircuit) -> Program:
         tuple(builder.slots),
         builder.amplitudes,
         tuple(circuit.parameters),
+        tuple(builder.phases),
     )
 
 
@@ -153,13 +154,14 @@ def _append_phase(builder: Builder, angle, qubit: int, controls, state) -> None:
         builder.rotation("", (), -2 * angle, (*controls, qubit), state | 1 << len(controls))
     else:
         builder.rotation("Z", (qubit,), angle)  # the same up to a global phase, and a single Pauli as generator
+        builder.rotation("", (), -angle)
 
 
 def _append_controlled(builder: Builder, gate: ControlledGate, qubits, controls, state) -> None:
     count = gate.num_ctrl_qubits
     inner = (*controls, *qubits[:count])
     inner_state = state | gate.ctrl_state << len(controls)
-    if gate.base_gate.num_qubits != len(qubits) - count:  # several targets, such as MCMT
+    if gate.base_gate.num_qubits != len(qubits) - count or _is_left_free(gate):  # several targets, such as MCMT
         _append_composite(builder, gate, qubits, controls, state)
     elif isinstance(gate, lib.CUGate):
         *angles, phase = gate.params
@@ -167,6 +169,13 @@ def _append_controlled(builder: Builder, gate: ControlledGate, qubits, controls,
         append(builder, lib.UGate(*angles), qubits[count:], inner, inner_state)
     else:
         append(builder, gate.base_gate, qubits[count:], inner, inner_state)
+
+
+def _is_left_free(gate: ControlledGate) -> bool:
+    """Whether Qiskit bound the parameters of the gate's definition, and not those within the gate that it controls."""
+    definition = gate.base_gate.definition if type(gate.base_gate) is Gate else None
+    free = {p for value in gate.params for p in getattr(value, "parameters", ())}
+    return definition is not None and not free.issuperset(definition.parameters)
 
 
 def _append_annotated(builder: Builder, gate: AnnotatedOperation, qubits, controls, state) -> None:

@@ -12,7 +12,7 @@ Engines differentiate angles; what an angle is in terms of parameters is `circui
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from qiskit.circuit import Parameter, ParameterExpression
@@ -75,6 +75,7 @@ class Program:
         amplitudes: slots whose values, unnormalised, are the amplitudes of the initial state; empty for |0...0>.
             An expectation value is then the quadratic form <x|U+ O U|x>; whoever fills the slots normalises.
         parameters: the circuit's parameters, in Qiskit's order.
+        phases: the global phase, which no gate has: exp(-i t / 2) for each number or expression t.
     """
 
     n_qubits: int
@@ -82,6 +83,7 @@ class Program:
     slots: tuple[ParameterExpression, ...] = ()
     amplitudes: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
+    phases: tuple[ParameterExpression | float, ...] = ()
 
     def rotation_of_slot(self) -> dict[int, Rotation]:
         """The one rotation that each angle slot turns; amplitude slots have none."""
@@ -99,7 +101,7 @@ class Program:
 
     def followed_by(self, gates: list[Gate]) -> "Program":
         """The same program with more fixed gates at its end, such as a change of measurement basis."""
-        return Program(self.n_qubits, (*self.gates, *gates), self.slots, self.amplitudes, self.parameters)
+        return replace(self, gates=(*self.gates, *gates))
 
     def check_numbers(self, inputs: np.ndarray, weights: np.ndarray) -> None:
         """Raise `LabError` unless all of the slots' values are finite."""
@@ -119,10 +121,12 @@ class Builder:
     slots: list[ParameterExpression] = field(default_factory=list)
     amplitudes: tuple[int, ...] = ()
     touched: set[int] = field(default_factory=set)
+    phases: list[ParameterExpression | float] = field(default_factory=list)
 
     def rotation(self, pauli: str, qubits, angle, controls=(), control_state=0) -> None:
-        """Append a rotation by a number or an expression; an uncontrolled phase is the global phase, which is dropped."""
+        """Append a rotation by a number or an expression; an uncontrolled phase is the global phase, which is kept apart."""
         if not pauli and not controls:
+            self.phases.append(angle)
             return
         self.touched.update(qubits, controls)
         number = as_number(angle)

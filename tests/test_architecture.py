@@ -10,7 +10,9 @@ from circuits.families import member, members
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 HEIGHT = {"circuits": 0, "qml": 1, "studies": 2}
 FILES = sorted(path for package in HEIGHT for path in (ROOT / package).rglob("*.py"))
-FAMILIES = {"qml.backends": "BACKEND", "qml.gradients": "METHOD", "qml.commands": "register"}
+FAMILIES = {
+    "qml.backends": "BACKEND", "qml.gradients": "METHOD", "qml.commands": "register", "qml.pennylane_devices": "DEVICE",
+}  # fmt: skip
 
 
 def imported(path: pathlib.Path) -> set[str]:
@@ -64,7 +66,7 @@ def test_every_member_of_a_family_is_one_file_that_exports_it(family):
         exported = getattr(member(family, name, family), FAMILIES[family])
         assert callable(exported)
         if hasattr(exported, "name"):
-            assert exported.name.replace("-", "_") == name
+            assert exported.name.removeprefix("qml.").replace("-", "_") == name
 
 
 def test_pennylane_is_imported_under_its_own_alias():

@@ -1,0 +1,119 @@
+"""Measurements that are functions of a few expectation values: exact, and differentiated with them by one sweep back."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+import pennylane as qp
+from qiskit.quantum_info import SparsePauliOp
+
+from circuits.interop import pauli_sum, places_of_wires
+
+LARGEST_MATRIX = 6  # wires of an observable that is written out as a sum of Pauli words
+MOST_READ = 8  # wires whose joint probabilities are expectation values: 2^8 products of Z
+
+
+class Reading(ABC):
+    """One measurement of a batch, from the (B, k) expectation values of its observables.
+
+    Attributes:
+        observables: the k operators; shape: of what it gives for one sample.
+    """
+
+    observables: list[SparsePauliOp]
+    shape: tuple[int, ...] = ()
+
+    @abstractmethod
+    def value(self, expectations: np.ndarray) -> np.ndarray:
+        """(B, *shape)."""
+
+    @abstractmethod
+    def cotangents(self, cotangents: np.ndarray, expectations: np.ndarray) -> np.ndarray:
+        """(B, k), what each expectation value weighs where each entry of `value` weighs `cotangents`, (B, *shape)."""
+
+
+class Expectation(Reading):
+    """<O>."""
+
+    def __init__(self, operator: SparsePauliOp):
+        self.observables = [operator]
+
+    def value(self, expectations):
+        return expectations[:, 0]
+
+    def cotangents(self, cotangents, expectations):
+        return cotangents[:, None]
+
+
+class Variance(Reading):
+    """<O^2> - <O>^2."""
+
+    def __init__(self, operator: SparsePauliOp):
+        self.observables = [operator, (operator @ operator).simplify()]
+
+    def value(self, expectations):
+        return expectations[:, 1] - expectations[:, 0] ** 2
+
+    def cotangents(self, cotangents, expectations):
+        return np.stack([-2 * expectations[:, 0] * cotangents, cotangents], axis=1)
+
+
+class Probabilities(Reading):
+    """p(w) = 2^-k sum_S (-1)^|w & S| <Z_S> over the subsets S of k qubits."""
+
+    def __init__(self, qubits: list[int], n_qubits: int):
+        self.shape = (1 << len(qubits),)
+        subsets = [s for size in range(len(qubits) + 1) for s in combinations(qubits, size)]
+        self.observables = [SparsePauliOp.from_sparse_list([("Z" * len(s), list(s), 1.0)], n_qubits) for s in subsets]
+        masks = np.array([sum(1 << q for q in s) for s in subsets])
+        odd = np.bitwise_count(places_of_wires(qubits)[:, None] & masks) & 1
+        self._signs = (1.0 - 2.0 * odd) / self.shape[0]  # (2^k words, 2^k subsets)
+
+    def value(self, expectations):
+        return expectations @ self._signs.T
+
+    def cotangents(self, cotangents, expectations):
+        return cotangents @ self._signs
+
+
+def sentence(observable: qp.operation.Operator) -> qp.pauli.PauliSentence:
+    """The observable as a sum of Pauli words."""
+    if observable.pauli_rep is not None:
+        return observable.pauli_rep
+    return qp.pauli_decompose(matrix_of(observable), wire_order=observable.wires, pauli=True, check_hermitian=False)
+
+
+def is_small(observable: qp.operation.Operator) -> bool:
+    """Whether it has a matrix that can be written out as a sum of Pauli words."""
+    return len(observable.wires) <= LARGEST_MATRIX and (observable.has_matrix or observable.has_sparse_matrix)
+
+
+def matrix_of(operator: qp.operation.Operator) -> np.ndarray:
+    """Its dense matrix in the order of its own wires."""
+    if operator.has_matrix:
+        return np.asarray(qp.matrix(operator, wire_order=operator.wires))
+    return operator.sparse_matrix(wire_order=operator.wires).toarray()
+
+
+def is_read(measurement: qp.measurements.MeasurementProcess) -> bool:
+    """Whether the measurement has a `Reading`, and with it derivatives."""
+    if isinstance(measurement, qp.measurements.ExpectationMP | qp.measurements.VarianceMP):
+        operator = measurement.obs
+        return operator is not None and (operator.pauli_rep is not None or is_small(operator))
+    return is_marginal(measurement) and 0 < len(measurement.wires) <= MOST_READ
+
+
+def is_marginal(measurement: qp.measurements.MeasurementProcess) -> bool:
+    """Whether it is the joint probabilities of wires as they are."""
+    return type(measurement) is qp.measurements.ProbabilityMP and measurement.obs is None and measurement._eigvals is None
+
+
+def reading(measurement: qp.measurements.MeasurementProcess, qubit_of: Mapping) -> Reading | None:
+    """How the measurement is computed from expectation values, or None."""
+    if not is_read(measurement):
+        return None
+    if is_marginal(measurement):
+        return Probabilities([qubit_of[w] for w in measurement.wires], len(qubit_of))
+    operator = pauli_sum(sentence(measurement.obs), qubit_of)
+    return Variance(operator) if isinstance(measurement, qp.measurements.VarianceMP) else Expectation(operator)
