@@ -11,21 +11,19 @@ from collections import Counter
 import qml
 
 CALLS = Counter()
-PLACES = {  # ours -> where theirs is looked up
-    "NativeEstimator": [
-        ("qiskit.primitives", "StatevectorEstimator"),
-        ("qiskit_machine_learning.primitives", "QMLEstimator"),
-        ("qiskit_machine_learning.neural_networks.estimator_qnn", "Estimator"),
-    ],
-    "NativeSampler": [
-        ("qiskit.primitives", "StatevectorSampler"),
-        ("qiskit.primitives.statevector_sampler", "StatevectorSampler"),
-    ],
-    "NativeEstimatorGradient": [
-        ("qiskit_machine_learning.gradients", "ParamShiftEstimatorGradient"),
-        ("qiskit_machine_learning.gradients", "LinCombEstimatorGradient"),
-        ("qiskit_machine_learning.neural_networks.estimator_qnn", "ParamShiftEstimatorGradient"),
-    ],
+PLACES = {  # the suite's package: where a name is looked up -> ours that stands there
+    "qiskit": {
+        ("qiskit.primitives", "StatevectorEstimator"): "NativeEstimator",
+        ("qiskit.primitives", "StatevectorSampler"): "NativeSampler",
+        ("qiskit.primitives.statevector_sampler", "StatevectorSampler"): "NativeSampler",
+    },
+    "qiskit_machine_learning": {
+        ("qiskit_machine_learning.primitives", "QMLEstimator"): "ExactEstimator",
+        ("qiskit_machine_learning.neural_networks.estimator_qnn", "Estimator"): "ExactEstimator",
+        ("qiskit_machine_learning.gradients", "ParamShiftEstimatorGradient"): "NativeEstimatorGradient",
+        ("qiskit_machine_learning.gradients", "LinCombEstimatorGradient"): "NativeEstimatorGradient",
+        ("qiskit_machine_learning.neural_networks.estimator_qnn", "ParamShiftEstimatorGradient"): "NativeEstimatorGradient",
+    },
 }
 
 
@@ -40,14 +38,25 @@ def counted(name: str) -> type:
     return type(ours.__name__, (ours,), {"run": run})
 
 
+def exact(estimator: type) -> type:
+    """As qiskit-machine-learning's `QMLEstimator`, which ignores the precision of a run if it was made an exact one."""
+
+    def run(self, pubs, *, precision=None):
+        return estimator.run(self, pubs, precision=precision if self.default_precision else 0.0)
+
+    return type("ExactEstimator", (estimator,), {"run": run})
+
+
 def pytest_configure(config):
     """Put ours in the place of theirs before any test module is imported."""
-    for name, places in PLACES.items():
-        wanted = [place for place in places if place[0].startswith(os.environ["QML_LAB_SUITE"])]
-        for module, attribute in wanted:
-            module = importlib.import_module(module)
-            assert hasattr(module, attribute), f"{module.__name__} has no {attribute}"
-            setattr(module, attribute, counted(name))
+    suite = os.environ["QML_LAB_SUITE"]
+    names = ["NativeEstimator", "NativeSampler"] + ["NativeEstimatorGradient"] * (suite != "qiskit")
+    ours = {name: counted(name) for name in names}
+    ours["ExactEstimator"] = exact(ours["NativeEstimator"])
+    for (module, attribute), name in PLACES[suite].items():
+        module = importlib.import_module(module)
+        assert hasattr(module, attribute), f"{module.__name__} has no {attribute}"
+        setattr(module, attribute, ours[name])
 
 
 def pytest_sessionfinish(session):
