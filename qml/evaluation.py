@@ -9,7 +9,6 @@ from circuits.errors import LabError, Unsupported
 from qml import costs
 from qml.backends.base import Compiled, check_shots
 from qml.gradients.base import GradientMethod
-from qml.measurement import Measured
 from qml.seeds import child
 from qml.shifts import shifted
 
@@ -31,7 +30,7 @@ class Evaluation:
         self.compiled, self.method, self.shots = compiled, method, shots
         method.check(self)
         self.n_outputs = len(compiled.observables)
-        self._measured = None if shots is None else Measured(compiled)
+        self._measured = None if shots is None else compiled.measured()
 
     @property
     def n_bases(self) -> int:
