@@ -1,4 +1,4 @@
-"""Any Qiskit `BackendV2` or V2 primitive: all rows of angles in one pub; shots, and exact values where a primitive has them."""
+"""Any Qiskit `BackendV2` or V2 primitive: all rows of angles in one pub; shots, and exact values where there are any."""
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -156,7 +156,8 @@ class QiskitBackend(Backend):
             given = type(device).__name__
             raise LabError(f"device of backend 'qiskit' is a BackendV2 or its name, a V2 sampler or estimator, got {given}")
         self.device, self.job_tags = device, job_tags
-        self.estimator = StatevectorEstimator() if device is None else device if isinstance(device, BaseEstimatorV2) else None
+        given = StatevectorEstimator() if device is None else device
+        self.estimator = given if isinstance(given, BaseEstimatorV2) else None
         self._own_sampler = next((s for e, s in EXACT if isinstance(self.estimator, e)), None)
         self.exact = self._own_sampler is not None and not self.estimator.default_precision
         self.samples = self._own_sampler is not None or self.estimator is None
