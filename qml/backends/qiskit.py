@@ -33,11 +33,13 @@ class QiskitCircuit(Compiled):
         return ParameterVector("t", len(self.program.slots))
 
     @cached_property
-    def _for_values(self) -> QuantumCircuit:
+    def for_values(self) -> QuantumCircuit:
+        """The circuit that an estimator gets, transpiled, with a free parameter for each angle."""
         return self._written(measure=False)
 
     @cached_property
-    def _for_shots(self) -> QuantumCircuit:
+    def for_shots(self) -> QuantumCircuit:
+        """The same with all of its qubits measured: what a sampler gets."""
         return self._written(measure=True)
 
     def _written(self, measure: bool, start: np.ndarray | None = None) -> QuantumCircuit:
@@ -50,23 +52,25 @@ class QiskitCircuit(Compiled):
         return self.backend.transpiled(circuit)
 
     def _pubs(self, inputs, weights, measure: bool) -> Iterator[tuple[QuantumCircuit, BindingsArray]]:
-        """One pub for all rows; one a row where initial states differ, which cannot be bound."""
+        """One pub for all rows; one a row where initial states differ, which cannot be bound, or nothing is to be bound."""
         angles = self.slots.join(inputs, weights).astype(float)
         if not self.program.amplitudes:
-            circuit = self._for_shots if measure else self._for_values
-            yield circuit, self._bound(circuit, angles)
+            circuit = self.for_shots if measure else self.for_values
+            bindings = self._bound(circuit, angles)
+            # Not every primitive repeats a circuit without parameters as often as an empty array of bindings is long.
+            yield from [(circuit, bindings)] if bindings.num_parameters else [(circuit, BindingsArray())] * len(inputs)
             return
         for row in range(len(inputs)):
             start = angles[list(self.program.amplitudes), row]
             circuit = self._written(measure, start / np.linalg.norm(start))
-            yield circuit, self._bound(circuit, angles[:, [row]])
+            bindings = self._bound(circuit, angles[:, [row]])
+            yield circuit, bindings if bindings.num_parameters else BindingsArray()
 
     def _bound(self, circuit: QuantumCircuit, angles: np.ndarray) -> BindingsArray:
         """The angles that the transpiler left in the circuit: it drops what no measurement sees."""
         kept = set(circuit.parameters)
         slots = [slot for slot, parameter in enumerate(self._vector) if parameter in kept]
-        data = {tuple(self._vector[slot] for slot in slots): angles[slots].T} if slots else {}
-        return BindingsArray(data, shape=(angles.shape[1],))
+        return BindingsArray({tuple(self._vector[slot] for slot in slots): angles[slots].T} if slots else {})
 
     def _expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         values = self._estimated(inputs, weights, self.observables, 0.0)[0]
@@ -125,6 +129,7 @@ class QiskitCircuit(Compiled):
 
 def _numbers(array: np.ndarray) -> np.ndarray:
     """(B, shots) whole numbers from their bytes, the most significant first."""
+    array = array.reshape(-1, *array.shape[-2:])
     padded = np.zeros((*array.shape[:2], 8), np.uint8)
     padded[..., 8 - array.shape[-1] :] = array
     return padded.view(">u8")[..., 0].astype(np.int64)
