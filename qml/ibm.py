@@ -27,13 +27,14 @@ def backend_named(name: str) -> BackendV2:
     if importlib.util.find_spec("qiskit_ibm_runtime") is None:
         raise LabError(INSTALL)
     if name.startswith(FAKE):
-        from qiskit_ibm_runtime.fake_provider import FakeProviderForBackendV2
+        from qiskit_ibm_runtime import fake_provider
 
-        known = {backend.name: backend for backend in FakeProviderForBackendV2().backends()}
+        kinds = [kind for kind in vars(fake_provider).values() if isinstance(kind, type) and issubclass(kind, BackendV2)]
+        known = {kind.backend_name: kind for kind in kinds}
         if name not in known:
             near = difflib.get_close_matches(name, known, n=5, cutoff=0.3) or sorted(known)[:5]  # of more than sixty
             raise UnknownName("device of backend 'qiskit'", name, near)
-        return known[name]
+        return known[name]()
     from qiskit_ibm_runtime import QiskitRuntimeService
 
     try:

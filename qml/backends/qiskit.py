@@ -139,16 +139,16 @@ class QiskitBackend(Backend):
     """Runs on a Qiskit backend or primitive, circuits transpiled to its target.
 
     Args:
-        device: None for Qiskit's `StatevectorEstimator` and `StatevectorSampler`; a `BackendV2`, or the name of one of
-            IBM's, such as "fake_manila" or "ibm_fez"; a V2 sampler; a V2 estimator. A primitive object keeps its own
-            seed. Exact values are had of the first, and of a `StatevectorEstimator` or `NativeEstimator` whose
-            precision is 0. An estimator that is not exact takes `shots` as a precision of 1 / sqrt(shots).
+        device: None for our own `NativeEstimator` and `NativeSampler`; a `BackendV2`, or the name of one of IBM's, such
+            as "fake_manila" or "ibm_fez"; a V2 sampler; a V2 estimator. A sampler object keeps its own seed. Exact
+            values are had of the first, and of a `StatevectorEstimator` or `NativeEstimator` whose precision is 0. An
+            estimator that is not exact takes `shots` as a precision of 1 / sqrt(shots).
         optimization_level, seed_transpiler: of the transpiler.
         job_tags: of jobs sent to IBM's service, which are looked for there before anything is sent again.
     """
 
     name = "qiskit"
-    summary = "any Qiskit backend or V2 primitive, Qiskit's own state vectors unless another is named"
+    summary = "any Qiskit backend (--device) or V2 primitive"
 
     def __init__(
         self, device: Any = None, optimization_level: int = 1, seed_transpiler: int = 0, job_tags: list[str] | None = None
@@ -161,7 +161,7 @@ class QiskitBackend(Backend):
             given = type(device).__name__
             raise LabError(f"device of backend 'qiskit' is a BackendV2 or its name, a V2 sampler or estimator, got {given}")
         self.device, self.job_tags = device, job_tags
-        given = StatevectorEstimator() if device is None else device
+        given = NativeEstimator() if device is None else device
         self.estimator = given if isinstance(given, BaseEstimatorV2) else None
         self._own_sampler = next((s for e, s in EXACT if isinstance(self.estimator, e)), None)
         self.exact = self._own_sampler is not None and not self.estimator.default_precision

@@ -16,6 +16,9 @@ from qml.angles import Binding
 from qml.backends.base import resolve
 
 MOST_KEPT = 64  # compiled circuits
+LARGEST_KEPT = 16  # qubits of one: its states stay allocated
+_KEPT: "OrderedDict[Hashable, CompiledCircuit]" = OrderedDict()
+_LOCK = threading.Lock()
 
 
 class CompiledCircuit:
@@ -100,31 +103,21 @@ def _moved(operator: SparsePauliOp, place: Sequence[int], n_qubits: int) -> Spar
     return operator if n_qubits == operator.num_qubits else operator.apply_layout(list(place), n_qubits)
 
 
-class Cache:
-    """Compiled circuits by what they are made of: a circuit that was changed is compiled again."""
+def compiled(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> CompiledCircuit:
+    """The compiled circuit; a small one of standard gates, which names tell apart, is kept for the next time.
 
-    def __init__(self):
-        self._kept: OrderedDict[Hashable, CompiledCircuit] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __getstate__(self) -> dict:
-        return {}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__init__()
-
-    def compiled(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> CompiledCircuit:
-        """The compiled circuit; kept for the next time if its gates are standard ones, which names tell apart."""
-        gates = key_of(circuit)
-        if gates is None:
-            return CompiledCircuit(circuit, observables)
-        key = gates, tuple((tuple(o.paulis.to_labels()), o.coeffs.tobytes()) for o in observables)
-        with self._lock:
-            found = self._kept.pop(key, None) or CompiledCircuit(circuit, observables)
-            self._kept[key] = found
-            while len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
-        return found
+    It is found again by what it is made of, so a circuit that was changed is compiled again.
+    """
+    gates = key_of(circuit) if circuit.num_qubits <= LARGEST_KEPT else None
+    if gates is None:
+        return CompiledCircuit(circuit, observables)
+    key = gates, tuple((tuple(o.paulis.to_labels()), o.coeffs.tobytes()) for o in observables)
+    with _LOCK:
+        found = _KEPT.pop(key, None) or CompiledCircuit(circuit, observables)
+        _KEPT[key] = found
+        while len(_KEPT) > MOST_KEPT:
+            _KEPT.popitem(last=False)
+    return found
 
 
 def key_of(circuit: QuantumCircuit) -> Hashable | None:

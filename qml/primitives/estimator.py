@@ -10,7 +10,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparseObservable, SparsePauliOp
 
 from circuits.observables import as_list
-from qml.primitives.compiled import Cache
+from qml.primitives.compiled import compiled
 from qml.primitives.job import NativeJob
 
 WASTE = 4  # as many values may be computed as are asked for, times this, rather than in several runs
@@ -38,7 +38,6 @@ class NativeEstimator(BaseEstimatorV2):
 
     def __init__(self, *, default_precision: float = 0.0, seed: np.random.Generator | int | None = None):
         self._default_precision, self._seed = default_precision, seed
-        self._cache = Cache()
 
     @property
     def default_precision(self) -> float:
@@ -90,12 +89,12 @@ class NativeEstimator(BaseEstimatorV2):
         wanted = np.zeros(table.shape, bool)
         wanted[row, column] = True
         if table.size <= WASTE * wanted.sum():
-            return self._cache.compiled(pub.circuit, operators).values(rows)
+            return compiled(pub.circuit, operators).values(rows)
         alike, group = np.unique(wanted, axis=0, return_inverse=True)
         for which, columns in enumerate(alike):
             own = np.flatnonzero(group.ravel() == which)
-            compiled = self._cache.compiled(pub.circuit, [operators[k] for k in np.flatnonzero(columns)])
-            table[np.ix_(own, columns)] = compiled.values(rows[own])
+            found = compiled(pub.circuit, [operators[k] for k in np.flatnonzero(columns)])
+            table[np.ix_(own, columns)] = found.values(rows[own])
         return table
 
     def _result(self, pub: EstimatorPub, values: np.ndarray) -> PubResult:
@@ -108,7 +107,7 @@ class NativeEstimator(BaseEstimatorV2):
 def rows_of(pub) -> np.ndarray:
     """(B, n_parameters): the values of a pub's parameters, in the order of the circuit's."""
     values = pub.parameter_values.as_array(pub.circuit.parameters)
-    return values.reshape(-1, pub.circuit.num_parameters) if values.size else values.reshape(pub.parameter_values.size, -1)
+    return values.reshape(pub.parameter_values.size, pub.circuit.num_parameters)
 
 
 def _operator(terms: Mapping[str, float]) -> SparsePauliOp:

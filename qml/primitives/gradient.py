@@ -19,7 +19,7 @@ from qiskit.providers import Options
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, DerivativeType, EstimatorGradientResult
 
 from circuits.observables import as_list
-from qml.primitives.compiled import Cache
+from qml.primitives.compiled import compiled
 from qml.primitives.estimator import NativeEstimator
 
 
@@ -55,7 +55,6 @@ class NativeEstimatorGradient(BaseEstimatorGradient):
                 "qiskit_machine_learning's LinCombEstimatorGradient with a NativeEstimator"
             )
         super().__init__(estimator or NativeEstimator(), options, derivative_type, pass_manager)
-        self._cache = Cache()
 
     def _run(self, circuits, observables, parameter_values, parameters, **options) -> EstimatorGradientResult:
         rows = [np.asarray(values, dtype=float) for values in parameter_values]
@@ -82,4 +81,4 @@ class NativeEstimatorGradient(BaseEstimatorGradient):
         distinct = as_list([observables[own.index(k)] for k in range(len(number))], circuit.num_qubits)
         cotangents = np.zeros((len(rows), len(distinct)))
         cotangents[np.arange(len(rows)), own] = 1.0
-        return self._cache.compiled(circuit, distinct).gradients(rows, cotangents)
+        return compiled(circuit, distinct).gradients(rows, cotangents)

@@ -13,13 +13,19 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from circuits.errors import Unsupported
 from qml.backends.base import BYTES_A_SHOT, check_memory
-from qml.primitives.compiled import Cache
+from qml.primitives.compiled import compiled
 from qml.primitives.estimator import rows_of
 from qml.primitives.job import NativeJob
 
 
 class NotSampled(Unsupported, QiskitError):
     """A circuit that is no unitary with measurements at its end."""
+
+    def __init__(self, message: str):
+        QiskitError.__init__(self, message)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class NativeSampler(BaseSamplerV2):
@@ -41,7 +47,6 @@ class NativeSampler(BaseSamplerV2):
 
     def __init__(self, *, default_shots: int = 1024, seed: np.random.Generator | int | None = None):
         self._default_shots, self._seed = default_shots, seed
-        self._cache = Cache()
 
     @property
     def default_shots(self) -> int:
@@ -82,11 +87,11 @@ class NativeSampler(BaseSamplerV2):
 
     def _outcomes(self, unitary: QuantumCircuit, rows: np.ndarray, qubits: list[int], shots: int):
         """Row by row, (shots,) outcomes of the qubits, the first of which is the least significant bit."""
-        compiled = self._cache.compiled(unitary, [])
-        places = [compiled.place[qubit] for qubit in qubits]
+        found = compiled(unitary, [])
+        places = [found.place[qubit] for qubit in qubits]
         shared = self._seed if isinstance(self._seed, np.random.Generator) else None
         fresh = np.random.default_rng() if self._seed is None else None
-        for probabilities in compiled.probabilities(rows):
+        for probabilities in found.probabilities(rows):
             chances = marginal(probabilities, places)
             generator = shared or fresh or np.random.default_rng(self._seed)
             yield generator.choice(len(chances), p=chances / chances.sum(), size=shots)
