@@ -140,6 +140,20 @@ def test_outcomes_of_a_device_come_back_by_registers_mid_circuit_too():
     assert resolve(StatevectorSampler()).counts(flipped, 9) == {"100": 9}
 
 
+def test_the_ledger_counts_circuits_and_shots_once():
+    circuit, costs = encodings.angle(2).compose(ansatze.separable(2)), []
+    for backend in ("native", "qiskit", GENERIC):
+        layer = QuantumLayer(circuit, ["ZI", "XX"], backend=backend, shots=11, diff_method="parameter-shift", seed=0)
+        with qml.ledger() as cost:
+            layer(torch.rand(3, 2)).sum().backward()
+        costs.append([(part.circuits, part.shots) for part in (cost.values, cost.gradients)])
+    assert costs[0] == costs[1] == costs[2] and costs[0][0] == (6, 66)
+    with qml.ledger() as cost:
+        bound = circuit.assign_parameters(np.zeros(circuit.num_parameters)).measure_all(inplace=False)
+        NativeSampler().run([bound], shots=9).result()
+    assert (cost.values.circuits, cost.values.shots) == (1, 9)
+
+
 def test_nothing_to_bind_and_no_rows_work():
     fixed = QuantumCircuit(2)
     fixed.x(1)

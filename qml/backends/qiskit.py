@@ -216,7 +216,8 @@ class QiskitBackend(Backend):
             LabError: it failed, with its reason.
         """
         try:
-            return list(primitive.run(pubs, **options).result())
+            with costs.entered_already():
+                return list(primitive.run(pubs, **options).result())
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
             raise LabError(f"{_name(primitive)} failed: {type(error).__name__}: {reason}") from error

@@ -15,6 +15,7 @@ from circuits.lowering import lower
 from qml.angles import Binding
 from qml.backends.base import resolve
 
+BLOCK = 1 << 20  # probabilities at one time
 MOST_KEPT = 64  # compiled circuits
 LARGEST_KEPT = 16  # qubits of one: its states stay allocated
 _KEPT: "OrderedDict[Hashable, CompiledCircuit]" = OrderedDict()
@@ -43,12 +44,18 @@ class CompiledCircuit:
         with self._lock:
             return self._compiled.expectations(self._angles(rows)[1], np.zeros(0))
 
-    def probabilities(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Row by row, (2^n,) probabilities of the basis states, of n qubits that `place` maps the circuit's own to."""
-        with self._lock:
-            size = max(1, (1 << 20) >> self._compiled.program.n_qubits)
-            for start in range(0, len(rows), size):
-                yield from self._compiled.probabilities(self._angles(rows[start : start + size])[1], np.zeros(0))
+    def probabilities(self, rows: np.ndarray, shots: int) -> Iterator[np.ndarray]:
+        """Row by row, (2^n,) probabilities of the basis states, of n qubits that `place` maps the circuit's own to.
+
+        Args:
+            shots: how many outcomes will be drawn of each row, for the ledger.
+        """
+        size, none = max(1, BLOCK >> self._compiled.program.n_qubits), np.zeros(0)
+        for start in range(0, len(rows), size):
+            angles = self._angles(rows[start : start + size])[1]
+            with self._lock, self._compiled._entered(angles, none, shots=shots):
+                found = self._compiled._probabilities(angles, none)
+            yield from found
 
     def gradients(self, rows: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
         """(B, n_parameters) derivatives of sum_k cotangents[b, k] <O_k>_b by the parameters' values: one adjoint sweep."""

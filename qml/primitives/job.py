@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 from qiskit.primitives import BasePrimitiveJob
@@ -17,7 +18,8 @@ class NativeJob(BasePrimitiveJob[Any, JobStatus]):
     def __init__(self, work: Callable[[], Any]):
         super().__init__(str(uuid.uuid4()))
         pool = ThreadPoolExecutor(max_workers=1)
-        self._future: Future = pool.submit(work)
+        # With the caller's context, which says what a ledger is to enter the work as.
+        self._future: Future = pool.submit(copy_context().run, work)
         pool.shutdown(wait=False)
 
     def __getstate__(self) -> dict:

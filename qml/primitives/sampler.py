@@ -91,7 +91,7 @@ class NativeSampler(BaseSamplerV2):
         places = [found.place[qubit] for qubit in qubits]
         shared = self._seed if isinstance(self._seed, np.random.Generator) else None
         fresh = np.random.default_rng() if self._seed is None else None
-        for probabilities in found.probabilities(rows):
+        for probabilities in found.probabilities(rows, shots):
             chances = marginal(probabilities, places)
             generator = shared or fresh or np.random.default_rng(self._seed)
             yield generator.choice(len(chances), p=chances / chances.sum(), size=shots)
