@@ -16,6 +16,9 @@ _HOME = {
     "submit": "qml.jobs",
     "retrieve_job": "qml.jobs",
     "doctor": "qml.diagnosis",
+    "NativeEstimator": "qml.primitives.estimator",
+    "NativeSampler": "qml.primitives.sampler",
+    "NativeEstimatorGradient": "qml.primitives.gradient",
 }
 __all__ = [*_HOME]
 

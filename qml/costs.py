@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 
 _OPEN: list["Ledger"] = []
-_PURPOSE: ContextVar[str] = ContextVar("purpose", default="values")
+_PURPOSE: ContextVar[str | None] = ContextVar("purpose", default="values")  # None: entered already
 
 
 @dataclass
@@ -132,6 +132,16 @@ def for_gradients() -> Iterator[None]:
 
 
 @contextmanager
+def entered_already() -> Iterator[None]:
+    """What runs inside is part of a run that was entered outside, and is not counted again."""
+    token = _PURPOSE.set(None)
+    try:
+        yield
+    finally:
+        _PURPOSE.reset(token)
+
+
+@contextmanager
 def run(circuits: int = 0, shots: int = 0, gates: int = 0, passes: int = 0, peak_bytes: int = 0) -> Iterator[Counts]:
     """Enter what runs inside, with the seconds it takes, in every open ledger; nothing if it raises.
 
@@ -141,5 +151,6 @@ def run(circuits: int = 0, shots: int = 0, gates: int = 0, passes: int = 0, peak
     started = time.perf_counter()
     yield spent
     spent.seconds = time.perf_counter() - started
-    for opened in _OPEN:
-        getattr(opened, _PURPOSE.get()).add(spent)
+    purpose = _PURPOSE.get()
+    for opened in _OPEN if purpose else ():
+        getattr(opened, purpose).add(spent)

@@ -8,7 +8,6 @@ from circuits.errors import Unsupported
 from qml import costs
 from qml.backends.base import Compiled, check_shots
 from qml.gradients.base import GradientMethod
-from qml.measurement import Measured
 from qml.seeds import child
 from qml.shifts import shifted
 
@@ -30,7 +29,7 @@ class Evaluation:
         self.compiled, self.method, self.shots = compiled, method, shots
         method.check(self)
         self.n_outputs = len(compiled.observables)
-        self._measured = None if shots is None else Measured(compiled)
+        self._measured = None if shots is None else compiled.measured()
 
     @property
     def n_bases(self) -> int:

@@ -112,7 +112,7 @@ def submit(
 
     Args:
         circuits: without free parameters; one that measures nothing is measured on all its qubits.
-        backend: a backend's name ("native", "aer", "pennylane") or an object `resolve` knows.
+        backend: a backend's name ("native", "aer", "pennylane", "qiskit") or an object `resolve` knows.
         shots: how often each circuit is run (with observables: in each measurement basis); None is exact.
         seed: the same seed gives the same result; None draws one and records it. Circuits of a list draw from
             streams of their own, keyed by their place in it.

@@ -33,7 +33,8 @@ class QuantumLayer(torch.nn.Module):
             coefficients are weights (or inputs) like those of the circuit, and start at 1 unless `init` says otherwise.
         inputs: the circuit's input parameters (`Parameter`s or `ParameterVector`s); None: those of the vector "x".
         weights: the trainable ones, likewise; None: all others. Each vector becomes a `Parameter` under its own name.
-        backend: "native", "aer", "pennylane", a backend object, a PennyLane device or an `AerSimulator`.
+        backend: "native", "aer", "pennylane", "qiskit", a backend object, a PennyLane device, an `AerSimulator`, or any
+            Qiskit `BackendV2` or V2 primitive.
         diff_method: "best", "adjoint", "parameter-shift", "finite-diff", "spsa", or a method object.
         shots: None for exact values, else how often each group of commuting terms is measured per sample.
         init: "uniform", "small_angle", "gaussian", an array (for one vector), or a mapping from vector name to either.

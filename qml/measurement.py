@@ -49,6 +49,10 @@ class Measured:
         """How many measurement bases, and so circuits per sample, the observables need."""
         return len(self._groups)
 
+    def circuits(self) -> list[tuple[str, Compiled]]:
+        """Each measurement basis, a letter for each qubit, with the circuit that measures in it."""
+        return [(_merged([label for label, _, _ in terms]), compiled) for compiled, _, terms in self._groups]
+
     def estimate(
         self, inputs: np.ndarray, weights: np.ndarray, shots: int, seed: np.random.SeedSequence
     ) -> tuple[np.ndarray, np.ndarray]:

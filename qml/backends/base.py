@@ -31,7 +31,7 @@ FAMILY = "qml.backends"
 BYTES_A_SHOT = 32  # of an outcome, its uniform number, and copies of both
 HINTS = {
     "noise": "; noise needs backend 'aer'",
-    "device": "; devices are chosen for backend 'aer' (CPU, GPU) or 'pennylane' (a device's name)",
+    "device": "; devices are chosen for backend 'aer' (CPU, GPU), 'pennylane' or 'qiskit' (a device's name)",
     "observable": "; did you mean observables=?",
 }
 ALWAYS_THERE = 1 << 27  # bytes that are allocated without asking whether they are free
@@ -123,6 +123,12 @@ class Compiled(ABC):
         # A state and its derivative forward, and back with lambda and its own.
         with self._entered(inputs, weights, sweeps=6):
             return self._second(inputs, weights, cotangents, v_inputs, v_weights)
+
+    def measured(self):
+        """What estimates the observables from shots: an object with `estimate` and `n_groups`, as `Measured` has."""
+        from qml.measurement import Measured
+
+        return Measured(self)
 
     @contextmanager
     def _entered(self, inputs, weights, shots: int = 0, prepared: int = 1, sweeps: int = 1) -> Iterator[None]:
@@ -220,8 +226,6 @@ class Backend(ABC):
         self, circuit: QuantumCircuit, observables, shots: int | None = None, seed: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """(K,) expectation values and their (K,) standard errors, zero where exact; no free parameters."""
-        from qml.measurement import Measured
-
         program = _bound(circuit)
         operators = as_list(observables, program.n_qubits)
         none = np.zeros((1, 0)), np.zeros(0)
@@ -229,7 +233,7 @@ class Backend(ABC):
             values = self.compile(program, operators).expectations(*none)[0]
             return values, np.zeros_like(values)
         check_shots(shots)
-        measured = Measured(self.compile(program, operators))
+        measured = self.compile(program, operators).measured()
         values, errors = measured.estimate(*none, shots, np.random.SeedSequence(seed))
         return values[0], errors[0]
 
@@ -258,7 +262,7 @@ def resolve(backend: "str | Backend | Any" = "native", **options: Any) -> Backen
 
     Args:
         backend: a member's name, a `Backend`, or an object that a member recognises (a PennyLane device, an
-            `AerSimulator`).
+            `AerSimulator`, any Qiskit `BackendV2` or V2 primitive).
         options: `device`, `noise` and whatever else the member takes; options that are None are left out.
 
     Raises:
@@ -276,7 +280,7 @@ def resolve(backend: "str | Backend | Any" = "native", **options: Any) -> Backen
         if adopt is not None and (adopted := adopt(backend, **options)) is not None:
             return adopted
     raise LabError(
-        f"backend must be one of {', '.join(members(FAMILY))}, a PennyLane device or a Qiskit backend, "
+        f"backend must be one of {', '.join(members(FAMILY))}, a PennyLane device, a Qiskit backend or a V2 primitive, "
         f"got {type(backend).__name__}"
     )
 

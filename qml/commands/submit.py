@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def submit(
     file: Annotated[str | None, typer.Argument(help="OpenQASM 2 or 3, or QPY; - is standard input.", metavar="FILE")] = None,
     backend: Annotated[str, typer.Option(help="See `qml backends`.")] = "native",
-    device: Annotated[str | None, typer.Option(help="GPU or CPU for aer; a device's name for pennylane.")] = None,
+    device: Annotated[str | None, typer.Option(help="GPU or CPU for aer; a device's name for pennylane or qiskit.")] = None,
     shots: Annotated[int, typer.Option(help="Runs of the circuit (of each measurement basis).")] = 1024,
     exact: Annotated[bool, typer.Option("--exact", help="With --observable: exact values, no shots.")] = False,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same result.")] = None,
@@ -28,6 +28,7 @@ def submit(
     ] = None,
     store: Annotated[str | None, typer.Option(help="The file that keeps jobs.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what a device would get, send nothing.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print that document's JSON Schema and stop.")] = False,
 ) -> None:
     """Run a circuit on a simulator and print its counts, or expectation values with --observable."""
@@ -42,6 +43,11 @@ def submit(
         raise Unsupported(f"--noise works on backend aer, got --backend {backend}: write --backend aer")
     if exact and not observable:
         raise LabError("--exact gives expectation values, and no --observable was given: write --observable ZZ")
+    if dry_run:
+        from qml.dry_run import print_dry_run
+
+        print_dry_run(file, backend, device, None if exact else shots, observable or None, json)
+        return
     records = _run(
         file, store, backend=backend, device=device, shots=None if exact else shots, seed=seed, noise=noise,
         observables=observable or None,
