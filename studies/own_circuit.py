@@ -179,8 +179,8 @@ def _line(name: str, state: dict | None, walk: dict | None) -> dict:
         "by_walks": walk["variance"] if walk else None,
         "low": best["low"],
         "high": best["high"],
-        "says": best["says"],
-        "sigmas": _sigmas(state, walk),
+        "variance_is": best["says"],
+        "roads_std_errors_apart": _sigmas(state, walk),
     }
 
 
@@ -239,7 +239,8 @@ def _named(rows: list[dict]) -> str:
 
 
 def _agreement(rows: list[dict]) -> str:
-    apart = [abs(line["sigmas"]) for line in table(rows) if line["sigmas"] is not None]
+    lines = table(rows)
+    apart = [abs(line["roads_std_errors_apart"]) for line in lines if line["roads_std_errors_apart"] is not None]
     if not apart:
         return ""
     furthest = max(apart)

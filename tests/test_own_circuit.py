@@ -47,7 +47,7 @@ def test_both_roads_answer_for_a_file(run):
     lines = {line["parameter"]: line for line in found["table"]}
     # <Z> of the target is cos a cos b: the derivatives' variances are 1/4, and so is the value's.
     assert {name: line["by_walks"] for name, line in lines.items()} == pytest.approx({"loss": 0.25, "a": 0.25, "b": 0.25})
-    assert all(abs(line["sigmas"]) < 5 for line in lines.values())
+    assert all(abs(line["roads_std_errors_apart"]) < 5 for line in lines.values())
     assert "Both roads agree" in found["verdict"]
 
 
@@ -125,7 +125,7 @@ def test_observables_of_a_list_stop_where_each_is_precise():
 
 @pytest.mark.parametrize("wrong", [{"observable": []}, {"observable": ["ZZ", 3]}, {"relative_error": "small"}])
 def test_what_is_no_observable_or_no_error_is_refused(wrong):
-    with pytest.raises(LabError, match="observable|relative_error"):
+    with pytest.raises(LabError, match=r"observable|relative_error"):
         gradient_variance(**{"circuit": ansatze.separable(2, 1), "observable": "ZZ", **wrong})
 
 
