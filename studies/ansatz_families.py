@@ -223,6 +223,7 @@ def _title(rows: list[dict]) -> str:
     alike = fastest(rows)
     factors = sorted(np.exp(-found[arm].value) for arm in alike)
     if len(alike) == 1:
-        return f"{alike[0].replace('_', ' ').capitalize()} loses its gradients fastest, {factors[0]:.2g}-fold with every qubit"
+        name = alike[0].replace("_", " ").capitalize()
+        return f"{name} loses its gradients fastest, {factors[0]:.2g}-fold with every qubit"
     by = f"{factors[0]:.2f}- to {factors[-1]:.2f}-fold with every qubit"
     return f"{len(alike)} of {len(found)} families fall fastest and alike, {by}"

@@ -4,7 +4,8 @@ Source: Cerezo, Sone, Volkoff, Cincio, Coles, Nat. Commun. 12, 1791 (2021), arXi
 
 Expected: with one rotation a qubit the global cost 1 - |0...0><0...0| has a gradient of variance (1/8) (3/8)^(n - 1), the
 local one, the mean over qubits, 1 / (8 n^2). With bricks log2 n deep a local observable keeps a power law, a global one does
-not. For Z on one qubit behind L bricks the light cone alone says that the variance is at least 2^-L: 1/n behind log2 n bricks.
+not. For Z on one qubit behind L bricks the light cone alone says that the variance is at least 2^-L, 1/n behind log2 n of
+them.
 
 Control: both warm-up costs are known exactly at every n, and the separable ansatz with Z on one qubit is flat.
 
@@ -176,7 +177,7 @@ def laws(rows: list[dict]) -> dict[str, Decay]:
 
 
 def table(rows: list[dict]) -> list[dict]:
-    """The largest variance at each size, its relative standard error, the formula's, and what the light cone bounds it by."""
+    """The largest variance at each size, its relative standard error, the formula's, and the light cone's bound."""
     return [
         {
             "arm": arm,
@@ -259,7 +260,7 @@ def figure(rows: list[dict]):
     right.set(xscale="log", xlabel="number of qubits")
     fall = {arm: law.law for arm, law in laws(rows).items()}
     is_told = all(law == "exponential" if arm in panels else law != "exponential" for arm, law in fall.items())
-    titles = ("Falls exponentially with n", "Falls like a power of n at most") if is_told else ("Small circuits", "Large circuits")
+    titles = ("Falls exponentially with n", "Falls like a power of n at most") if is_told else ("Small sizes", "Large sizes")
     left.set_title(titles[0])
     right.set_title(titles[1])
     sizes = sorted({row["n_qubits"] for row in rows if panels.get(row["arm"], right) is right})

@@ -176,10 +176,12 @@ def _bounds(rows: list[dict]) -> str:
     ratios = {(row["arm"], row["n_qubits"]): row["largest"] / bound(row) for row in rows if row["largest"] and bound(row)}
     bad = [n for (_, n), ratio in ratios.items() if ratio < 1 - 1e-9]
     if bad:
-        return f"The largest variance lies BELOW the light cone's bound at {', '.join(map(str, bad))} qubits: do not trust this."
+        sizes = ", ".join(map(str, bad))
+        return f"The largest variance lies BELOW the light cone's bound at {sizes} qubits: do not trust this run."
     if not ratios:
         return ""
-    return f"The largest variance is never below the light cone's bound 4^-L, and at least {min(ratios.values()):.3g} times it."
+    least = min(ratios.values())
+    return f"The largest variance is never below the light cone's bound 4^-L, and at least {least:.3g} times it."
 
 
 def _sentence(arm: str, chosen: list[dict]) -> str:
@@ -241,8 +243,8 @@ def figure(rows: list[dict]):
             at = [row["n_qubits"] for row in chosen]
             axes.plot(at, [row["largest"] for row in chosen], ls="--", lw=0.8, mfc="none", **look)
         if arm != "global":
-            every = _of(rows, arm)
-            axes.plot([row["n_qubits"] for row in every], [bound(row) for row in every], ls=":", lw=1.4, color=COLOURS[number])
+            every, thin = _of(rows, arm), {"ls": ":", "lw": 1.4, "color": COLOURS[number]}
+            axes.plot([row["n_qubits"] for row in every], [bound(row) for row in every], **thin)
         axes.plot([row["n_qubits"] for row in chosen], [row["median"] for row in chosen], label=LABELS[arm], **look)
         for row in hidden:
             axes.annotate(
