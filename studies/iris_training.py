@@ -21,13 +21,14 @@ no stand-in for classical networks at large.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
 from circuits.errors import LabError, UnknownName
 from studies.drawing import COLOURS, NEUTRAL
 from studies.fisher import N_QUBITS, network, uniform_weights
-from studies.published import ABBAS_LOSSES, ABBAS_LOSS_SPREADS
+from studies.published import ABBAS_LOSS_SPREADS, ABBAS_LOSSES
 from studies.statistics import Interval
 
 MODELS = ("quantum", "easy quantum", "classical")
@@ -192,12 +193,13 @@ def verdict(rows: list[dict]) -> str:
     """Which model ends lowest, whether the published losses are met, and what the classical trials do."""
     ends = {model: final(rows, model) for model in _trained(rows)}
     order = sorted(ends, key=lambda model: ends[model].value)
-    told = len(order) == len(MODELS) and all(ends[a].high < ends[b].low for a, b in zip(order, order[1:]))
+    told = len(order) == len(MODELS) and all(ends[a].high < ends[b].low for a, b in pairwise(order))
     words = ", then ".join(f"{model} {ends[model]}" for model in order)
     answer = "Yes" if told and order[0] == "quantum" else "Not shown"
     apart = "with intervals apart" if told else "though intervals overlap or a model is missing"
     lines = [line for line in table(rows) if line["published_mean"] is not None]
-    return " ".join([f"{answer}: mean losses at the end, lowest first, are {words}, {apart}.", _published(lines), _stuck(rows)])
+    first = f"{answer}: mean losses at the end, lowest first, are {words}, {apart}."
+    return " ".join([first, _published(lines), _stuck(rows)])
 
 
 def _published(lines: list[dict]) -> str:
@@ -217,8 +219,8 @@ def _stuck(rows: list[dict]) -> str:
     last = losses(rows, "classical")[:, -1]
     stuck = int((abs(last - math.log(2)) < STUCK).sum())
     return (
-        f"Of {len(last)} classical trials {stuck} end at a guess's loss, ln 2, and the lowest at {last.min():.3f}: one unit a "
-        "layer passes on too little, so this is no comparison with classical networks at large."
+        f"Of {len(last)} classical trials {stuck} end at a guess's loss, ln 2, and the lowest at {last.min():.3f}: one unit "
+        "a layer passes on too little, so this is no comparison with classical networks at large."
     )
 
 
