@@ -11,7 +11,9 @@ Minutes: 0.1 for small circuits; `studies run barren_plateaus --circuit FILE --o
 """
 
 import base64
+import hashlib
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from studies.words import counted
 
 LARGEST_STATE = 20  # qubits, for one after another of a thousand samples
 AGREEMENT = 4.0
+MOST_LETTERS = 80  # of a file's name
 MOST_NAMED = 32  # parameters that have room for their names on the axis
 EXAMPLE = "OPENQASM 3.0;"  # stands for the circuit that is looked at when none is given
 
@@ -162,6 +165,17 @@ def _says(found, j: int) -> str:
 
 def _finite(value) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def label(rows: list[dict]) -> str:
+    """The circuit's file, with a few digits of its content, the observable and the law of the angles; "" for the example."""
+    row = rows[0]
+    content = base64.b64decode(row["circuit"])
+    parts = [] if content == EXAMPLE.encode() else [Path(row["name"]).stem, hashlib.sha256(content).hexdigest()[:6]]
+    parts += [row["observable"]] if row["observable"] else []
+    if row["distribution"] != "uniform":
+        parts.append(row["distribution"] + (f"{row['width']:g}" if row["width"] else ""))
+    return re.sub(r"[^\w.+*-]+", "_", "-".join(parts))[:MOST_LETTERS]
 
 
 def table(rows: list[dict]) -> list[dict]:

@@ -132,3 +132,35 @@ def test_what_is_no_observable_or_no_error_is_refused(wrong):
 def test_a_result_prints_in_one_line_however_many_parameters_it_has():
     shown = repr(gradient_variance(ansatze.hardware_efficient(4, 20), "ZZII", 64))
     assert len(shown) < 160 and "of 160 components" in shown and "64 samples" in shown
+
+
+def test_each_circuit_has_files_of_its_own_and_is_shown_again(run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "other.qasm").write_text(QASM + "ry(b) q[0];\n")
+    for words in (("mine.qasm", "ZI"), ("mine.qasm", "IZ"), ("other.qasm", "ZI")):
+        code, out, _ = run("--quick", "--circuit", words[0], "--observable", words[1])
+        assert code == 0
+    figures = sorted(path.name for path in (tmp_path / "results").glob("*.png"))
+    assert [name[:16] for name in figures] == ["own_circuit-mine", "own_circuit-mine", "own_circuit-othe"]
+    assert figures[0].endswith("-IZ.png") and figures[1].endswith("-ZI.png")
+
+    def show(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["studies", "show", "barren_plateaus", *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        captured = capsys.readouterr()
+        return left.value.code, captured.out, captured.err
+
+    for circuit, observable in (("mine.qasm", "ZI"), ("other.qasm", "ZI")):
+        code, out, _ = show("--circuit", circuit, "--observable", observable, "--json")
+        assert code == 0 and json.loads(out)["verdict"].find(f"{circuit}, {observable}") >= 0
+    code, _, err = show("--circuit", "mine.qasm", "--observable", "XX")
+    assert code == 2 and "no finished run is on that circuit" in err and "own_circuit-mine" in err
+
+
+def test_a_file_that_was_changed_is_another_circuit(run, tmp_path):
+    names = set()
+    for line in ("", "ry(b) q[0];\n"):
+        (tmp_path / "mine.qasm").write_text(QASM + line)
+        code, out, _ = run("--quick", "--circuit", "mine.qasm", "--observable", "ZI", "--json")
+        names.add(json.loads(out)["figure"])
+    assert code == 0 and len(names) == 2
