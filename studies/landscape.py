@@ -96,27 +96,27 @@ def gradient_variance(
     Cost: one forward and one backward sweep a sample, whatever the number of parameters, with K observables one forward and
         K backward sweeps; a walk costs a few bit operations for each gate in the light cone, 64 walks at a time.
     """
-    _check(circuit, n_samples, relative_error, method)
+    _check(circuit, observable, n_samples, relative_error, method)
     several = isinstance(observable, list | tuple)
-    if several and not observable:
-        raise LabError("observable is an empty list: pass a Pauli label such as 'ZZ', a SparsePauliOp, or a list of them")
     operators = [operator_of(one, circuit) for one in (observable if several else [observable])]
     laws = [angles_of(distribution, width, circuit, operator) for operator in operators]
     if method == "pauli_walk":
-        limit = MOST_WALKS if n_samples is None else n_samples
-        settings = limit, seed, level, relative_error or 0.01, random_axes, noise
+        settings = n_samples or MOST_WALKS, seed, level, relative_error or 0.01, random_axes, noise
         found = [_by_walks(circuit, operator, angles, *settings) for operator, angles in zip(operators, laws)]
     elif noise != 1.0:
         raise Unsupported("noise takes method='pauli_walk'; with density matrices train on backend 'aer'")
     else:
-        settings = n_samples, seed, level, relative_error, random_axes, backend
-        # Observables of unlike locality may have unlike Gaussian laws: those of one law share their draws.
-        shared = {angles: [k for k, other in enumerate(laws) if other == angles] for angles in laws}
-        by_number = {}
-        for angles, numbers in shared.items():
-            by_number |= zip(numbers, _by_states(circuit, [operators[k] for k in numbers], angles, *settings))
-        found = [by_number[k] for k in range(len(operators))]
+        found = _by_laws(circuit, operators, laws, n_samples, seed, level, relative_error, random_axes, backend)
     return found if several else found[0]
+
+
+def _by_laws(circuit, operators: list, laws: list, *settings) -> list:
+    """By state vectors: observables of unlike locality may have unlike Gaussian laws, those of one law share their draws."""
+    found = {}
+    for angles in dict.fromkeys(laws):
+        numbers = [k for k, other in enumerate(laws) if other == angles]
+        found |= zip(numbers, _by_states(circuit, [operators[k] for k in numbers], angles, *settings))
+    return [found[k] for k in range(len(operators))]
 
 
 def operator_of(observable, circuit):
@@ -268,7 +268,7 @@ def _gaussian_width(circuit, operator) -> float:
     return 1 / math.sqrt(4 * locality([operator]) * (layers + 2))
 
 
-def _check(circuit, n_samples, relative_error, method: str) -> None:
+def _check(circuit, observable, n_samples, relative_error, method: str) -> None:
     if method not in METHODS:
         raise UnknownName("method", method, METHODS)
     if not hasattr(circuit, "parameters"):
@@ -276,6 +276,8 @@ def _check(circuit, n_samples, relative_error, method: str) -> None:
             f"circuit must be a qiskit QuantumCircuit, got {type(circuit).__name__} {str(circuit)[:40]!r}: build one with "
             "circuits.ansatze, or read a file with `qiskit.qasm3.load` or `studies run barren_plateaus --circuit FILE`"
         )
+    if isinstance(observable, list | tuple) and not observable:
+        raise LabError("observable is an empty list: pass a Pauli label such as 'ZZ', a SparsePauliOp, or a list of them")
     is_whole = isinstance(n_samples, int) and not isinstance(n_samples, bool)
     if n_samples is not None and not (is_whole and n_samples >= FEWEST_SAMPLES):
         raise LabError(f"n_samples must be a whole number of at least {FEWEST_SAMPLES}, got {n_samples!r}")
