@@ -15,6 +15,7 @@ from circuits.errors import LabError, UnknownName
 from circuits.families import function
 
 ENTANGLEMENTS = ("linear", "reverse_linear", "circular", "sca", "pairwise", "full")  # Qiskit's patterns
+CALLED_ELSEWHERE = {"ring": "circular", "chain": "linear", "line": "linear", "ladder": "linear", "all": "full"}
 
 
 def by_name(name: str):
@@ -39,7 +40,7 @@ def hardware_efficient(n_qubits: int, n_layers: int = 1, name: str = "w", entang
     """
     check_size(n_qubits, n_layers)
     if isinstance(entanglement, str) and entanglement not in ENTANGLEMENTS:
-        raise UnknownName("entanglement", entanglement, ENTANGLEMENTS)
+        raise UnknownName("entanglement", entanglement, ENTANGLEMENTS, CALLED_ELSEWHERE)
     entangler = ["cx"] if n_qubits > 1 else []
     layers = n_local(
         n_qubits, ["ry", "rz"], entangler, entanglement, reps=n_layers, parameter_prefix=name,

@@ -5,7 +5,7 @@ command line prints them as one line and exits with code 2.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class LabError(ValueError):
@@ -17,11 +17,11 @@ class Unsupported(LabError):
 
 
 class UnknownName(LabError):
-    """A name that no member of a family has; the message names the nearest one."""
+    """A name that no member of a family has; the message names the nearest one, or what others call so."""
 
-    def __init__(self, kind: str, name: object, choices: Iterable[str]):
-        choices = sorted(choices)
-        near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.4)
+    def __init__(self, kind: str, name: object, choices: Iterable[str], synonyms: Mapping[str, str] | None = None):
+        choices, meant = sorted(choices), (synonyms or {}).get(str(name))
+        near = [meant] if meant else difflib.get_close_matches(str(name), choices, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}? " if near else ""
         super().__init__(f"unknown {kind} {name!r}: {hint}choose from {', '.join(choices)}")
 

@@ -50,8 +50,8 @@ class Measured:
         return len(self._groups)
 
     def circuits(self) -> list[tuple[str, Compiled]]:
-        """Each measurement basis, a letter for each qubit, with the circuit that measures in it."""
-        return [(_merged([label for label, _, _ in terms]), compiled) for compiled, _, terms in self._groups]
+        """What each group measures, a letter for each qubit or else its strings, and the circuit that does."""
+        return [(_named([label for label, _, _ in terms]), compiled) for compiled, _, terms in self._groups]
 
     def estimate(
         self, inputs: np.ndarray, weights: np.ndarray, shots: int, seed: np.random.SeedSequence
@@ -109,6 +109,14 @@ def _qubitwise(labels: list[str]) -> list[list[int]]:
         groups[first].append(place)
         bases[first] = np.where(own == NONE, bases[first], own)
     return groups
+
+
+def _named(labels: list[str]) -> str:
+    """One string for a basis of each qubit's own, else all of them."""
+    letters = [set(column) - {"I"} for column in zip(*labels)]
+    if any(len(of_qubit) > 1 for of_qubit in letters):
+        return ", ".join(dict.fromkeys(labels))
+    return "".join(of_qubit.pop() if of_qubit else "I" for of_qubit in letters)
 
 
 def _basis(labels: list[str]) -> Diagonal:

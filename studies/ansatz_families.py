@@ -42,6 +42,7 @@ ARMS = {
     "convolutional": ("convolutional", lambda n: 2, {}, "first"),
     "separable": ("separable", _deep, {}, "first"),
 }
+FAR = 5.0  # standard errors
 SHOTS = 1000  # at which the signal is compared with the noise
 
 
@@ -138,6 +139,12 @@ def slopes(rows: list[dict]) -> dict[str, Slope]:
     return found
 
 
+def fastest(rows: list[dict]) -> list[str]:
+    """The families whose largest variance falls fastest, as far as intervals tell them apart."""
+    found = sorted(slopes(rows).items(), key=lambda item: item[1].value)
+    return [arm for arm, slope in found if slope.low <= found[0][1].high]
+
+
 def table(rows: list[dict]) -> list[dict]:
     """Variances at each size, the signal-to-noise ratio of the best component, and the shots that it needs."""
     return [
@@ -168,9 +175,12 @@ def verdict(rows: list[dict]) -> str:
     sizes = sorted({row["n_qubits"] for row in rows})
     least = min(row["largest"] for row in rows if row["n_qubits"] == sizes[-1])
     words = "; ".join(f"{arm.replace('_', ' ')} {slope}" for arm, slope in found)
-    fastest = " or ".join(arm.replace("_", " ") for arm, slope in found if slope.low <= found[0][1].high)
+    alike = [arm.replace("_", " ") for arm in fastest(rows)]
+    falls = f"{alike[0]} loses its gradients fastest"
+    if len(alike) > 1:
+        falls = f"{', '.join(alike[:-1])} and {alike[-1]} lose their gradients fastest, and intervals do not tell them apart"
     return (
-        f"From {sizes[0]} to {sizes[-1]} qubits {fastest} loses its gradients fastest, as far as intervals tell them apart; "
+        f"From {sizes[0]} to {sizes[-1]} qubits {falls}; "
         f"the smallest of the largest variances is {least:.2g} there. Slopes of ln(largest variance) per qubit, 95 % "
         f"intervals: {words}. {_control(rows)}"
     )
@@ -180,10 +190,9 @@ def _control(rows: list[dict]) -> str:
     slope = slopes(rows).get("separable")
     if slope is None:
         return "The separable control was not run."
-    half = slope.high - slope.value
-    flat = abs(slope.value) <= 2.5 * half
-    does = "does not fall, as it must" if flat else "has a slope, which it must not: do not trust this run"
-    return f"The separable control {does}."
+    off = 1.96 * abs(slope.value) / (slope.high - slope.value)
+    does = "does not fall, as it must" if off <= FAR else "has a slope, which it must not: do not trust this run"
+    return f"The separable control {does}: {off:.1f} standard errors from zero."
 
 
 def figure(rows: list[dict]):
@@ -202,12 +211,19 @@ def figure(rows: list[dict]):
             ls="-" if number < len(COLOURS) else "--", label=arm.replace("_", " "),
         )  # fmt: skip
     axes.set(yscale="log", xlabel="number of qubits", ylabel="largest variance of a derivative", xticks=at)
-    found = slopes(rows)
-    title = "Which ansatz keeps its gradients"
-    if found:
-        first, second = sorted(found, key=lambda arm: found[arm].value)[:2]
-        if found[first].high < found[second].low:
-            title = f"{first.replace('_', ' ').capitalize()} loses its gradients fastest"
-    axes.set_title(title)
+    axes.set_title(_title(rows))
     drawing.legend(loc="outside right center")
     return drawing
+
+
+def _title(rows: list[dict]) -> str:
+    found = slopes(rows)
+    if not found:
+        return "Largest variance of a derivative, by family"
+    alike = fastest(rows)
+    factors = sorted(np.exp(-found[arm].value) for arm in alike)
+    if len(alike) == 1:
+        name = alike[0].replace("_", " ").capitalize()
+        return f"{name} loses its gradients fastest, {factors[0]:.2g}-fold with every qubit"
+    by = f"{factors[0]:.2f}- to {factors[-1]:.2f}-fold with every qubit"
+    return f"{len(alike)} of {len(found)} families fall fastest and alike, {by}"

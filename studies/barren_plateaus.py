@@ -140,7 +140,7 @@ def table(rows: list[dict]) -> list[dict]:
             "low": float(point.measured.low),
             "high": float(point.measured.high),
             "exact": point.exact,
-            "sigmas": round(float(point.measured.sigmas(point.exact)), 2),
+            "std_errors_off": round(float(point.measured.sigmas(point.exact)), 2),
         }
         for point in points(rows)
     ]
@@ -213,12 +213,13 @@ def _checks(found: Finding) -> list[str]:
         else f"A point is not within {math.floor(10 * found.furthest) / 10:.1f}{off[3:]}: {DOUBT}."
     )
     control = found.control
-    flat = abs(control.value) <= AGREEMENT / normal_quantile(0.95) * (control.high - control.value)
-    does = "does not fall, as it must" if flat else f"has a slope, which it must not: {DOUBT}"
+    error = (control.high - control.value) / normal_quantile(0.95)
+    off = abs(control.value) / error
+    does = "does not fall, as it must" if off <= AGREEMENT else f"has a slope, which it must not: {DOUBT}"
     return [
         f"The depth {deep}: {away} from a 2-design's{beyond}.",
         agrees,
-        f"The separable control {does}: slope {control}.",
+        f"The separable control {does}: slope {control}, {off:.1f} standard errors from zero.",
     ]
 
 

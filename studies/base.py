@@ -10,6 +10,7 @@ A file here is a study when it defines a class `Settings`; its name is the study
     figure(rows)       a matplotlib `Figure` whose title says the finding
     verdict(rows)      the answer in words, with an interval
     cost(case)         optional: relative time of a case, for its place in the queue and the time left
+    label(rows)        optional: what tells this run's files from another's, such as the circuit it is on; "" for none
     WORKERS            optional: how many cases may be computed at a time
 
 Adding a study means adding such a file; nothing lists them.

@@ -22,6 +22,10 @@ StorePath = Annotated[
     Path | None, typer.Option("--store", help="The results store (default: QML_LAB_STORE, else the user's data folder).")
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the figure and the rows as CSV.")]
+Circuit = Annotated[str | None, typer.Option("--circuit", metavar="FILE", help="A circuit of your own, OpenQASM or QPY.")]
+Observable = Annotated[
+    str | None, typer.Option("--observable", metavar="TEXT", help="What to measure on it, such as 'ZZI + 0.5*XII'.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 RESULTS = Path("results")
 
@@ -57,13 +61,8 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),
     ] = None,
-    circuit: Annotated[
-        str | None,
-        typer.Option("--circuit", metavar="FILE", help="A circuit of your own, OpenQASM or QPY."),
-    ] = None,
-    observable: Annotated[
-        str | None, typer.Option("--observable", metavar="TEXT", help="What to measure on it, such as 'ZZI + 0.5*XII'.")
-    ] = None,
+    circuit: Circuit = None,
+    observable: Observable = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one per usable core).")] = None,
     cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to work on.")] = None,
     store: StorePath = None,
@@ -86,17 +85,28 @@ def run(
 
 
 @app.command()
-def show(name: Name, store: StorePath = None, out: Out = RESULTS, as_json: AsJson = False) -> None:
+def show(
+    name: Name,
+    circuit: Circuit = None,
+    observable: Observable = None,
+    store: StorePath = None,
+    out: Out = RESULTS,
+    as_json: AsJson = False,
+) -> None:
     """A finished run of a study, with its default settings if there is one; nothing is computed."""
     from circuits.errors import LabError
     from qml.store import Store
     from studies.base import load
-    from studies.outcome import latest
+    from studies.outcome import latest, one_of_each
 
-    study = load(name)
+    study, own = on_own_circuit(load(name), circuit, observable)
+    wanted = dict(text.split("=", 1) for text in own)
     with Store(store) as results:
-        outcome = latest(results, study)
+        outcome = latest(results, study, wanted)
         finished = len(results.case_ids(study.name))
+        others = [other.name for other in one_of_each(results, study)] if outcome is None and own else []
+    if outcome is None and others:
+        raise LabError(f"no finished run is on that circuit and observable; there are {', '.join(others)}")
     if outcome is None:
         state = f"{finished} cases are stored but no run is finished" if finished else "nothing is stored"
         raise LabError(f"{state} of {study.name}: write `studies run {study.name}`, or --quick for a small one")
@@ -112,11 +122,11 @@ def report(
     from circuits.errors import LabError
     from qml.store import Store
     from studies.base import load, names
-    from studies.outcome import latest
+    from studies.outcome import one_of_each
     from studies.report import readable, write
 
     with Store(store) as results:
-        stored = [outcome for name in names() if (outcome := latest(results, load(name)))]
+        stored = [outcome for name in names() for outcome in one_of_each(results, load(name))]
     outcomes, reasons = readable(stored)
     for reason in reasons:
         print(f"left out: {reason}", file=sys.stderr)
@@ -124,7 +134,8 @@ def report(
         raise LabError("no study has a finished run yet: write `studies run NAME --quick`, names by `studies list`")
     out = out / "report.html" if out.is_dir() else out
     write(outcomes, out)
-    print(f"Report: {out} ({len(outcomes)} of {len(names())} studies)")
+    shown = len({outcome.study.name for outcome in outcomes})
+    print(f"Report: {out} ({shown} of {len(names())} studies)")
 
 
 def on_own_circuit(study, circuit: str | None, observable: str | None):

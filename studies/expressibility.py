@@ -255,7 +255,7 @@ def _line(name: str, layers: int | None, kl: Interval, ground: Floor, q: Interva
         "at floor": "yes" if kl.value <= ground.score.high else "no",
         "published KL": point.published_kl if point else None,
         "agrees": None if agrees is None else "yes" if agrees else "no",
-        "sigmas": round(point.sigmas, 2) if point and point.published_kl else None,
+        "std_errors_off": round(point.sigmas, 2) if point and point.published_kl else None,
         "Q": _rounded(q.value),
         "Q low": _rounded(q.low),
         "Q high": _rounded(q.high),

@@ -72,7 +72,8 @@ def gradient_variance(
 
     Args:
         circuit: a Qiskit circuit without measurements; all its parameters are drawn, those called `x` too.
-        observable: a Pauli label, a sum of them, or a `SparsePauliOp`; a list of these gives a list, from the same draws.
+        observable: a Pauli label, a sum of them, or a `SparsePauliOp`; a list of these gives a list. State vectors then run
+            the circuit once for all of them, at the same draws.
         n_samples: draws of all parameters, or walks for each Pauli string, at most; None: 1,000 draws, or as many as
             `relative_error` needs.
         seed: of the draws; sample k is the same whatever `n_samples` is.
@@ -92,55 +93,83 @@ def gradient_variance(
         Unsupported: "pauli_walk" and a circuit it does not take, such as one with shared parameters.
         TooLarge: the state does not fit into memory.
 
-    Cost: one forward and one backward sweep a sample, whatever the number of parameters; a walk costs a few bit
-        operations for each gate in the light cone, 64 walks at a time.
+    Cost: one forward and one backward sweep a sample, whatever the number of parameters, with K observables one forward and
+        K backward sweeps; a walk costs a few bit operations for each gate in the light cone, 64 walks at a time.
     """
-    given = dict(locals())
-    _check(circuit, n_samples, relative_error, method)
-    if isinstance(observable, list | tuple):
-        return [gradient_variance(**{**given, "observable": one}) for one in observable]
-    angles = _angles(distribution, width, circuit, observable)
+    _check(circuit, observable, n_samples, relative_error, method)
+    several = isinstance(observable, list | tuple)
+    operators = [operator_of(one, circuit) for one in (observable if several else [observable])]
+    laws = [angles_of(distribution, width, circuit, operator) for operator in operators]
     if method == "pauli_walk":
-        limit = MOST_WALKS if n_samples is None else n_samples
-        return _by_walks(circuit, observable, angles, limit, seed, level, relative_error or 0.01, random_axes, noise)
-    if noise != 1.0:
+        settings = n_samples or MOST_WALKS, seed, level, relative_error or 0.01, random_axes, noise
+        found = [_by_walks(circuit, operator, angles, *settings) for operator, angles in zip(operators, laws)]
+    elif noise != 1.0:
         raise Unsupported("noise takes method='pauli_walk'; with density matrices train on backend 'aer'")
-    return _by_states(circuit, observable, angles, n_samples, seed, level, relative_error, random_axes, backend)
+    else:
+        found = _by_laws(circuit, operators, laws, n_samples, seed, level, relative_error, random_axes, backend)
+    return found if several else found[0]
 
 
-def _by_states(circuit, observable, angles, n_samples, seed, level, relative_error, random_axes, backend):
+def _by_laws(circuit, operators: list, laws: list, *settings) -> list:
+    """By state vectors: observables of unlike locality may have unlike Gaussian laws, those of one law share their draws."""
+    found = {}
+    for angles in dict.fromkeys(laws):
+        numbers = [k for k, other in enumerate(laws) if other == angles]
+        found |= zip(numbers, _by_states(circuit, [operators[k] for k in numbers], angles, *settings))
+    return [found[k] for k in range(len(operators))]
+
+
+def operator_of(observable, circuit):
+    """One observable on the circuit's qubits as a sum of Pauli strings."""
+    from circuits.observables import as_list
+
+    operators = as_list(observable, circuit.num_qubits)
+    if len(operators) != 1:
+        raise LabError(f"one observable was expected, got {len(operators)}: pass them as a list")
+    return operators[0]
+
+
+def _by_states(circuit, operators: list, angles, n_samples, seed, level, relative_error, random_axes, backend):
+    """One result for each observable; those that have reached the wanted error are not differentiated further."""
     import torch
 
     from qml import QuantumLayer
 
     drawn, sites = _with_all_axes(circuit) if random_axes else (circuit, None)
-    layer = QuantumLayer(drawn, observable, [], backend=backend, dtype=torch.float64, seed=0)
-    if layer.n_outputs != 1:
-        raise LabError(f"one observable was expected, got {layer.n_outputs}: pass them as a list")
+    layer = QuantumLayer(drawn, operators, [], backend=backend, dtype=torch.float64, seed=0)
     present = {parameter.name for parameter in circuit.parameters}
     names = [parameter.name for parameter in layer.weight_parameters]
     used = [j for j, name in enumerate(names) if name in present]
-    losses, gradients, done = [], [], 0
+    batches, open_, done = {k: [] for k in range(len(operators))}, list(range(len(operators))), 0
     limit = n_samples or (MOST_SAMPLES if relative_error else 1000)
-    while done < limit:
+    while done < limit and open_:
         samples = range(done, min(done + BATCH, limit))
-        values, slopes = _batch(layer, samples, angles, seed, sites, names)
-        losses.append(values)
-        gradients.append(slopes)
+        for k, batch in _batch(layer, open_, samples, angles, seed, sites, names):
+            batches[k].append(batch)
         done = samples.stop
         if relative_error and done >= 2 * BATCH and done.bit_count() <= 2:  # looked at seldom: stopping early is a bias
-            errors = variance(np.concatenate(gradients).T[used], level).log_error
-            if not errors.any() or np.median(errors[errors > 0]) <= relative_error:
-                break
-    columns = np.concatenate(gradients).T[used]
-    return GradientVariance(
-        tuple(names[j] for j in used), variance(columns, level), variance(np.concatenate(losses), level),
-        rounding_floor("float64", len(drawn.data)), "state_vector",
-    )  # fmt: skip
+            open_ = [k for k in open_ if not _is_precise(_columns(batches[k], used), relative_error)]
+    floor = rounding_floor("float64", len(drawn.data))
+    parameters = tuple(names[j] for j in used)
+    found = []
+    for rows in batches.values():
+        losses, columns = np.concatenate([values for values, _ in rows]), _columns(rows, used)
+        found.append(GradientVariance(parameters, variance(columns, level), variance(losses, level), floor, "state_vector"))
+    return found
 
 
-def _batch(layer, samples: range, angles, seed: int, sites: dict | None, names: list[str]):
-    """(B,) values and (B, n) derivatives at the samples' parameters."""
+def _columns(batches: list, used: list[int]) -> np.ndarray:
+    """(n, samples) derivatives by each parameter."""
+    return np.concatenate([slopes for _, slopes in batches]).T[used]
+
+
+def _is_precise(columns: np.ndarray, relative_error: float) -> bool:
+    errors = variance(columns).log_error
+    return not errors.any() or bool(np.median(errors[errors > 0]) <= relative_error)
+
+
+def _batch(layer, wanted: list[int], samples: range, angles, seed: int, sites: dict | None, names: list[str]):
+    """The number, the values (B,) and the derivatives (B, n) of each wanted observable at the samples' parameters."""
     import torch
 
     keys = [np.random.SeedSequence(seed, spawn_key=(sample,)) for sample in samples]
@@ -151,11 +180,10 @@ def _batch(layer, samples: range, angles, seed: int, sites: dict | None, names: 
         draws, place = _on_axes(draws, keys, sites, names)
     weights = torch.from_numpy(draws).requires_grad_()
     values = layer.evaluate(None, weights)
-    values.sum().backward()
-    slopes = weights.grad.numpy()
-    if place is not None:
-        slopes = np.take_along_axis(slopes, place, axis=1)
-    return values.detach().numpy()[:, 0], slopes
+    for k in wanted:
+        (slopes,) = torch.autograd.grad(values[:, k].sum(), weights, retain_graph=True)
+        slopes = slopes.numpy()
+        yield k, (values.detach().numpy()[:, k], slopes if place is None else np.take_along_axis(slopes, place, axis=1))
 
 
 def _with_all_axes(circuit):
@@ -194,18 +222,14 @@ def _on_axes(draws: np.ndarray, keys: list, sites: dict, names: list[str]) -> tu
     return draws, place
 
 
-def _by_walks(circuit, observable, angles, most_walks, seed, level, relative_error, random_axes, noise):
+def _by_walks(circuit, operator, angles, most_walks, seed, level, relative_error, random_axes, noise):
     from circuits.lowering import lower
-    from circuits.observables import as_list
     from studies.walk.estimate import check, walk_variances
     from studies.walk.table import table_of
 
     check(relative_error, most_walks)
-    operators = as_list(observable, circuit.num_qubits)
-    if len(operators) != 1:
-        raise LabError(f"gradient_variance takes one observable, got {len(operators)}: call it for each")
     table = table_of(lower(circuit), random_axes, noise)
-    found = walk_variances(table, operators[0], angles, seed, relative_error, most_walks, exact=True)
+    found = walk_variances(table, operator, angles, seed, relative_error, most_walks, exact=True)
     n = max(found.n_walks, 1)
     # No hit in N walks leaves room for 3 / N, by the rule of three.
     unseen = np.where((found.gradient == 0) & (found.errors == 0), 3 * found.weight / n, 0.0)
@@ -225,25 +249,26 @@ def _interval(value: np.ndarray, error: np.ndarray, unseen: np.ndarray, level: f
     return Variance(value, value / reach, np.maximum(value * reach, unseen), relative, np.full_like(value, np.nan), samples)
 
 
-def _angles(distribution: str, width: float | None, circuit, observable):
+def angles_of(distribution: str, width: float | None, circuit, operator):
+    """The law of the angles by name; a width of None is the law's own, for Gaussian angles that of the circuit's depth."""
     from studies.walk.distributions import NAMES, Angles
 
     if distribution not in NAMES:
         raise UnknownName("distribution", distribution, NAMES)
     if width is None and distribution == "gaussian":
-        width = _gaussian_width(circuit, observable)
+        width = _gaussian_width(circuit, operator)
     return Angles(distribution, width or {"small_angle": 0.1}.get(distribution, math.pi))
 
 
-def _gaussian_width(circuit, observable) -> float:
+def _gaussian_width(circuit, operator) -> float:
     """That of `initializers.gaussian`, at the number of layers that two rotations a qubit would make."""
-    from circuits.observables import as_list, locality
+    from circuits.observables import locality
 
     layers = max(1, math.ceil(len(circuit.parameters) / (2 * circuit.num_qubits)))
-    return 1 / math.sqrt(4 * locality(as_list(observable, circuit.num_qubits)) * (layers + 2))
+    return 1 / math.sqrt(4 * locality([operator]) * (layers + 2))
 
 
-def _check(circuit, n_samples, relative_error, method: str) -> None:
+def _check(circuit, observable, n_samples, relative_error, method: str) -> None:
     if method not in METHODS:
         raise UnknownName("method", method, METHODS)
     if not hasattr(circuit, "parameters"):
@@ -251,10 +276,12 @@ def _check(circuit, n_samples, relative_error, method: str) -> None:
             f"circuit must be a qiskit QuantumCircuit, got {type(circuit).__name__} {str(circuit)[:40]!r}: build one with "
             "circuits.ansatze, or read a file with `qiskit.qasm3.load` or `studies run barren_plateaus --circuit FILE`"
         )
+    if isinstance(observable, list | tuple) and not observable:
+        raise LabError("observable is an empty list: pass a Pauli label such as 'ZZ', a SparsePauliOp, or a list of them")
     is_whole = isinstance(n_samples, int) and not isinstance(n_samples, bool)
     if n_samples is not None and not (is_whole and n_samples >= FEWEST_SAMPLES):
         raise LabError(f"n_samples must be a whole number of at least {FEWEST_SAMPLES}, got {n_samples!r}")
-    if relative_error is not None and not 0 < relative_error < 1:
+    if relative_error is not None and not (isinstance(relative_error, int | float) and 0 < relative_error < 1):
         raise LabError(f"relative_error must lie between 0 and 1, got {relative_error!r}: 0.01 is one per cent")
     if not getattr(circuit, "parameters", None):
         raise LabError("the circuit has no free parameters: there is no gradient to measure")

@@ -10,7 +10,7 @@ import dataclasses
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -96,13 +96,19 @@ class Outcome:
             self._made("figure").savefig(buffer, format="png", metadata={"Software": None})
         return buffer.getvalue()
 
+    @cached_property
+    def name(self) -> str:
+        """The study's, and behind it what tells its runs apart, where it says so."""
+        label = self._made("label") if hasattr(self.study.module, "label") else ""
+        return f"{self.study.name}-{label}" if label else self.study.name
+
     def save(self, folder: Path) -> tuple[Path, Path]:
         """The figure and the rows are in `folder` as NAME.png and NAME.csv; returns both paths."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise LabError(f"--out must name a folder, {folder} is a file") from None
-        picture, rows = folder / f"{self.study.name}.png", folder / f"{self.study.name}.csv"
+        picture, rows = folder / f"{self.name}.png", folder / f"{self.name}.csv"
         replace(rows, _as_csv(self.rows).encode())
         replace(picture, self.picture())
         return picture, rows
@@ -110,25 +116,49 @@ class Outcome:
 
 def record(store: Store, study: Study, settings, ids: Iterable[str]) -> Outcome:
     """The run whose cases are all stored is recorded as finished, once; returns it."""
-    code, plain = code_version(study.name), _plain(settings)
-    run = {"settings": plain, "code": code}
-    origin = provenance.of_driver(study.name)
-    store.add_rows(study.name + RUNS, case_id(study.name + RUNS, plain, code), run, [{"case_ids": list(ids)}], origin)
-    return Outcome(study, plain, code, store.rows(study.name, list(ids)))
+    code, plain, ids = code_version(study.name), _plain(settings), list(ids)
+    run, origin = {"settings": plain, "code": code}, provenance.of_driver(study.name)
+    # The cases count too: a file that a setting names may hold something else than the last time.
+    key = case_id(study.name + RUNS, {"settings": plain, "cases": ids}, code)
+    store.add_rows(study.name + RUNS, key, run, [{"case_ids": ids}], origin)
+    return Outcome(study, plain, code, store.rows(study.name, ids))
 
 
-def latest(store: Store, study: Study) -> Outcome | None:
-    """The finished run to show: of today's code, else older; with default settings, else the largest."""
+def latest(store: Store, study: Study, wanted: dict | None = None) -> Outcome | None:
+    """The finished run to show: of today's code, else older; with default settings, else the largest, else the newest.
+
+    Args:
+        wanted: settings that it must have, by name.
+    """
+    return next(iter(_ranked(store, study, wanted or {})), None)
+
+
+def one_of_each(store: Store, study: Study) -> list[Outcome]:
+    """The finished run to show under each name that the study's runs have."""
+    if not hasattr(study.module, "label"):
+        first = latest(store, study)
+        return [first] if first else []
+    found: dict[str, Outcome] = {}
+    for outcome in _ranked(store, study, {}):
+        try:
+            found.setdefault(outcome.name, outcome)
+        except LabError:  # rows that today's code cannot read have no name either
+            found.setdefault(study.name, outcome)
+    return list(found.values())
+
+
+def _ranked(store: Store, study: Study, wanted: dict) -> Iterator[Outcome]:
+    """The finished runs, the one to show first."""
     runs = store.rows(study.name + RUNS)
-    if not runs:
-        return None
-    today, default = code_version(study.name), _plain(study.settings())
+    today, default = code_version(study.name), _plain(study.settings()) if runs else {}
 
-    def rank(run: dict) -> tuple:
-        return run["code"] == today, run["settings"] == default, len(run["case_ids"])
+    def rank(item: tuple[int, dict]) -> tuple:
+        number, run = item
+        return run["code"] == today, run["settings"] == default, len(run["case_ids"]), number
 
-    best = max(runs, key=rank)
-    return Outcome(study, best["settings"], best["code"], store.rows(study.name, best["case_ids"]))
+    for _, run in sorted(enumerate(runs), key=rank, reverse=True):
+        if all(run["settings"].get(key) == value for key, value in wanted.items()):
+            yield Outcome(study, run["settings"], run["code"], store.rows(study.name, run["case_ids"]))
 
 
 def _plain(settings) -> dict:

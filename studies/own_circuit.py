@@ -11,7 +11,9 @@ Minutes: 0.1 for small circuits; `studies run barren_plateaus --circuit FILE --o
 """
 
 import base64
+import hashlib
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from studies.words import counted
 
 LARGEST_STATE = 20  # qubits, for one after another of a thousand samples
 AGREEMENT = 4.0
+MOST_LETTERS = 80  # of a file's name
 MOST_NAMED = 32  # parameters that have room for their names on the axis
 EXAMPLE = "OPENQASM 3.0;"  # stands for the circuit that is looked at when none is given
 
@@ -164,6 +167,17 @@ def _finite(value) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
+def label(rows: list[dict]) -> str:
+    """The circuit's file, with a few digits of its content, the observable and the law of the angles; "" for the example."""
+    row = rows[0]
+    content = base64.b64decode(row["circuit"])
+    parts = [] if content == EXAMPLE.encode() else [Path(row["name"]).stem, hashlib.sha256(content).hexdigest()[:6]]
+    parts += [row["observable"]] if row["observable"] else []
+    if row["distribution"] != "uniform":
+        parts.append(row["distribution"] + (f"{row['width']:g}" if row["width"] else ""))
+    return re.sub(r"[^\w.+*-]+", "_", "-".join(parts))[:MOST_LETTERS]
+
+
 def table(rows: list[dict]) -> list[dict]:
     """One line for the loss and each parameter, its variance by both roads and how far they are apart."""
     names = list(dict.fromkeys(row["parameter"] for row in rows if not row["closed"]))
@@ -179,8 +193,8 @@ def _line(name: str, state: dict | None, walk: dict | None) -> dict:
         "by_walks": walk["variance"] if walk else None,
         "low": best["low"],
         "high": best["high"],
-        "says": best["says"],
-        "sigmas": _sigmas(state, walk),
+        "variance_is": best["says"],
+        "roads_std_errors_apart": _sigmas(state, walk),
     }
 
 
@@ -239,7 +253,8 @@ def _named(rows: list[dict]) -> str:
 
 
 def _agreement(rows: list[dict]) -> str:
-    apart = [abs(line["sigmas"]) for line in table(rows) if line["sigmas"] is not None]
+    lines = table(rows)
+    apart = [abs(line["roads_std_errors_apart"]) for line in lines if line["roads_std_errors_apart"] is not None]
     if not apart:
         return ""
     furthest = max(apart)

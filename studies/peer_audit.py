@@ -81,7 +81,7 @@ def run(case: dict) -> list[dict]:
     found = asdict(file.recompute(claim, case["samples"], case["seed"]))
     if found["published"] is None:
         found["published"] = claim.published
-    stated = {key: getattr(claim, key) for key in ("peer", "quantity", "source", "found", "rounding")}
+    stated = {key: getattr(claim, key) for key in ("peer", "quantity", "source", "found", "rounding", "mended")}
     return [{**stated, "published_samples": claim.samples, **found}]
 
 
@@ -102,6 +102,11 @@ def agrees(row: dict) -> bool:
     return abs(row["value"] - row["exact"]) <= reach + LAST_DIGITS * abs(row["exact"]) and replayed
 
 
+def standing(row: dict) -> str:
+    """ "right", "wrong", or "was wrong, mended" where its publisher has put it right since."""
+    return "right" if is_right(row) else "was wrong, mended" if row["mended"] else "wrong"
+
+
 def _ordered(rows: list[dict]) -> list[dict]:
     order = list(CLAIMS)
     return sorted(rows, key=lambda row: order.index(row["claim"]))
@@ -120,7 +125,7 @@ def table(rows: list[dict]) -> list[dict]:
             "high": row["high"],
             "exact": row["exact"],
             "cause gives": row["cause"],
-            "verdict": "right" if is_right(row) else "wrong",
+            "verdict": standing(row),
             "why": row["why"],
         }
         for row in _ordered(rows)
@@ -131,7 +136,7 @@ def verdict(rows: list[dict]) -> str:
     """How many of the published numbers are right, what is wrong with the others, and whether to believe our own."""
     rows = _ordered(rows)
     wrong = [row for row in rows if not is_right(row)]
-    count = f"{len(rows) - len(wrong)} of {len(rows)} published numbers are right"
+    count = _count(rows)
     answer = f"Yes, all: {count}." if not wrong else f"Not all: {count}."
     doubtful = [row["claim"] for row in rows if not agrees(row)]
     checked = (
@@ -140,6 +145,15 @@ def verdict(rows: list[dict]) -> str:
         else f"Our own numbers disagree at {', '.join(doubtful)}: {DOUBT}."
     )
     return " ".join([answer, *_faults(wrong), checked])
+
+
+def _count(rows: list[dict]) -> str:
+    stands = [standing(row) for row in rows]
+    mended, wrong = stands.count("was wrong, mended"), stands.count("wrong")
+    was, are = ("was", "is") if mended == 1 else ("were", "are")
+    once = f", {mended} {was} wrong and {are} mended" if mended else ""
+    still = f", {wrong} {'is' if wrong == 1 else 'are'} wrong" if wrong else ""
+    return f"{stands.count('right')} of {len(rows)} published numbers are right{once}{still}"
 
 
 def _faults(wrong: list[dict]) -> list[str]:
@@ -153,6 +167,7 @@ def _faults(wrong: list[dict]) -> list[str]:
         times = f"{ratios[0]:.2f}" if len(ratios) == 1 else f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
         number = f"{len(rows)} numbers are" if len(rows) > 1 else "one number is"
         known = ", which gives the published numbers" if all(map(is_explained, rows)) else ""
+        known += "; mended since" if all(row["mended"] for row in rows) else ""
         sentences.append(f"{_names(rows)}: {number} {times} times the exact value ({why}{known}).")
     return sentences
 
@@ -184,9 +199,13 @@ def figure(rows: list[dict]):
     if causes:
         name = "exact for what was computed instead"
         axes.plot(*zip(*causes), "D", ms=8, mfc="none", color=COLOURS[3], ls="none", label=name)
-    right = np.array([is_right(row) for row in rows])
-    for chosen, marker, colour, name in ((right, "o", COLOURS[0], "right"), (~right, "X", COLOURS[1], "wrong")):
-        axes.plot(published[chosen], at[chosen], marker, ms=7, color=colour, ls="none", label=f"published, {name}", zorder=4)
+    stands = np.array([standing(row) for row in rows])
+    looks = {"right": ("o", COLOURS[0]), "wrong": ("X", COLOURS[1]), "was wrong, mended": ("s", COLOURS[2])}
+    for name, (marker, colour) in looks.items():
+        chosen = stands == name
+        if chosen.any():
+            look = {"marker": marker, "ms": 7, "color": colour, "ls": "none", "zorder": 4}
+            axes.plot(published[chosen], at[chosen], label=f"published, {name}", **look)
     axes.set(xscale="log", yticks=at, yticklabels=[f"{row['peer']}: {row['quantity']}" for row in rows])
     axes.set(xlim=(0.4, 4.6), ylim=(len(rows) - 0.4, -0.6), xlabel="divided by the exact value of the stated quantity")
     axes.xaxis.set_major_locator(FixedLocator([0.5, 0.7, 1, 1.5, 2, 3, 4]))
@@ -194,5 +213,5 @@ def figure(rows: list[dict]):
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.tick_params(axis="y", labelsize=9.5)
     drawing.legend(loc="outside lower center", ncols=3, fontsize=9.5)
-    drawing.suptitle(f"{right.sum()} of {len(rows)} published numbers are right", x=0.01, ha="left", fontsize=13)
+    drawing.suptitle(_count(rows), x=0.01, ha="left", fontsize=13)
     return drawing

@@ -129,7 +129,7 @@ def table(rows: list[dict]) -> list[dict]:
             "high": float(point.first.high),
             "exact": point.exact,
             "above_2_design": f"{point.exact / two_design_variance(point.n_qubits) - 1:+.1%}",
-            "sigmas": _sigmas(point),
+            "std_errors_off": _sigmas(point),
             "middle": float(point.middle.value),
             "middle_2_design": middle_variance(point.n_qubits),
             "all_angles": point.mean,
@@ -186,7 +186,7 @@ def figure(rows: list[dict]):
     """Variance against depth for every size, on the exact curves, and the 2-design's values they come down to."""
     from matplotlib.figure import Figure
 
-    drawing = Figure(figsize=(7.2, 5.2))
+    drawing = Figure(figsize=(7.2, 5.6))
     axes = drawing.subplots()
     measured = points(rows)
     sizes, deepest = sorted({p.n_qubits for p in measured}), max(p.n_layers for p in measured)
@@ -206,5 +206,5 @@ def figure(rows: list[dict]):
         ylabel=r"variance of $\partial\langle Z_0Z_1\rangle/\partial\theta_{1,1}$",
     )
     axes.set_title(f"Gradients become a 2-design's after {arrival(sizes[0])} to {arrival(sizes[-1])} layers")
-    axes.legend(title="lines exact, dotted: 2-design", ncols=2)
+    drawing.legend(title="points measured, lines exact, dotted: 2-design", loc="outside lower center", ncols=len(sizes))
     return drawing

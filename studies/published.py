@@ -14,12 +14,21 @@ SIM_Q = {
 
 # Abbas, Sutter, Zoufal, Lucchi, Figalli, Woerner, Nat. Comput. Sci. 1, 403 (2021), Fig. 3a: effective dimension over number
 # of parameters, from the source data in the authors' repository amyami187/effective_dimension, commit 5d9a9b6.
+# The classical one is called 4-4-4-2 there; its data have 28 parameters and come from units 4, 4, 2, 2.
 ABBAS_SIZES = (1000, 2000, 8000, 10_000, 40_000, 60_000, 100_000, 150_000, 200_000, 500_000, 1_000_000)
 ABBAS_DIMENSIONS = {
     "quantum": (.82106, .83103, .85810, .86238, .88596, .89177, .89842, .90322, .90639, .91533, .92109),
     "easy quantum": (.67437, .68330, .71292, .71824, .75114, .76033, .77145, .77990, .78567, .80284, .81460),
-    "classical": (.51430, .51938, .53826, .54183, .56478, .57136, .57936, .58544, .58960, .60198, .61056),
+    "classical 4-4-2-2": (.51430, .51938, .53826, .54183, .56478, .57136, .57936, .58544, .58960, .60198, .61056),
 }  # fmt: skip
+
+# The same, Fig. 3b: mean loss over 100 trials by iteration, and its standard deviation at the 100th.
+ABBAS_LOSSES = {
+    "quantum": {1: .637, 10: .369, 34: .266, 50: .247, 100: .231},
+    "easy quantum": {1: .705, 10: .562, 34: .454, 50: .437, 100: .431},
+    "classical": {1: .694, 10: .592, 34: .429, 50: .419, 100: .379},
+}  # fmt: skip
+ABBAS_LOSS_SPREADS = {"quantum": .0038, "easy quantum": .031, "classical": .105}
 
 
 def sim(values: dict[int, tuple[float, ...]], circuit: int, n_layers: int) -> float | None:

@@ -38,7 +38,8 @@ def page(outcomes: list[Outcome]) -> str:
     template = environment.from_string(TEMPLATE.read_text("utf-8"))
     sections = [
         {
-            "name": outcome.study.name,
+            "name": outcome.name,
+            "command": f"studies run {outcome.study.name}",
             "question": outcome.study.question,
             "facts": outcome.study.facts,
             "verdict": outcome.verdict,

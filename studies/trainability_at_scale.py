@@ -4,7 +4,8 @@ Source: Cerezo, Sone, Volkoff, Cincio, Coles, Nat. Commun. 12, 1791 (2021): a lo
 about log n; Letcher, Woerner, Zoufal, Quantum 8, 1484 (2024): the light cone decides, at any size.
 
 Expected: at a fixed depth the largest and the median variance of a gradient component do not depend on n once the light cone
-is narrower than the circuit; at a depth of log2 n they fall like a power of n; at a depth of sqrt n faster than that.
+is narrower than the circuit; at a depth of log2 n they fall like a power of n; at a depth of sqrt n faster than that. The
+light cone alone says that at L layers the largest is at least 4^-L: a constant at fixed depth, about 1 / n^2 at log2 n.
 
 Control: the string Z on every qubit, a global observable, at 2 layers and small n: its variance falls exponentially.
 
@@ -39,6 +40,7 @@ LABELS = {
 }
 SHOTS = 1e6  # a derivative that needs more of them is called out of reach
 CERTAIN = 1e-12  # relative errors below it are rounding
+LOWEST = 1e-8  # variance at which the figure ends: the bound at sqrt n layers goes on
 
 
 @dataclass(frozen=True)
@@ -135,16 +137,26 @@ def table(rows: list[dict]) -> list[dict]:
             "n": row["n_qubits"],
             "layers": row["n_layers"],
             "parameters": row["parameters"],
-            "seen": row["seen"],
-            "unseen": row["unseen"],
+            "measured": row["seen"],
+            "too_small_to_measure": row["unseen"],
             "largest": row["largest"],
+            "largest_at_least": bound(row),
             "median": row["median"],
-            "rel_error": row["median_error"],
-            "median_shots": round(1 / row["median"]) if row["median"] else None,
-            "all_below": row["below"] if row["median"] is None else None,
+            "relative_error": row["median_error"],
+            "shots_for_median": round(1 / row["median"]) if row["median"] else None,
+            "all_are_below": row["below"] if row["median"] is None else None,
         }
         for row in _sorted(rows)
     ]
+
+
+def bound(row: dict) -> float | None:
+    """Which the largest variance is never below: of all walks the one that never turns has the share 4^-L.
+
+    Z Z on two neighbours passes every CZ and RZ, meets two RY a layer, and its expectation value is 1 at the end:
+    `studies.light_cone.cone_bound`. For Z on all qubits it meets n a layer and the bound says little.
+    """
+    return 4.0 ** -row["n_layers"] if row["arm"] != "global" else None
 
 
 def _sorted(rows: list[dict]) -> list[dict]:
@@ -157,11 +169,23 @@ def _of(rows: list[dict], arm: str) -> list[dict]:
 
 def verdict(rows: list[dict]) -> str:
     """For each arm, how the variance changes with the size, and whether a derivative can be seen at the largest one."""
-    return " ".join(_sentence(arm, chosen) for arm in DEPTHS if (chosen := _of(rows, arm)))
+    return " ".join([*(_sentence(arm, chosen) for arm in DEPTHS if (chosen := _of(rows, arm))), _bounds(rows)]).strip()
+
+
+def _bounds(rows: list[dict]) -> str:
+    ratios = {(row["arm"], row["n_qubits"]): row["largest"] / bound(row) for row in rows if row["largest"] and bound(row)}
+    bad = [n for (_, n), ratio in ratios.items() if ratio < 1 - 1e-9]
+    if bad:
+        sizes = ", ".join(map(str, bad))
+        return f"The largest variance lies BELOW the light cone's bound at {sizes} qubits: do not trust this run."
+    if not ratios:
+        return ""
+    least = min(ratios.values())
+    return f"The largest variance is never below the light cone's bound 4^-L, and at least {least:.3g} times it."
 
 
 def _sentence(arm: str, chosen: list[dict]) -> str:
-    name = {"fixed": "5 layers", "log": "log2 n layers", "root": "sqrt n layers", "global": "Z on all qubits, 2 layers"}[arm]
+    name = {"fixed": "5 layers", "log": "Log2 n layers", "root": "Sqrt n layers", "global": "Z on all qubits, 2 layers"}[arm]
     last = chosen[-1]
     seen = [row for row in chosen if row["median"] is not None]
     if arm == "global" and len(seen) > 1:
@@ -197,7 +221,7 @@ def _law(seen: list[dict]) -> str:
 def _title(rows: list[dict]) -> str:
     fixed = [row["median"] for row in _of(rows, "fixed")]
     if len(fixed) > 1 and None not in fixed and max(fixed) < 1.05 * min(fixed):
-        return "At a fixed depth the size does not matter, the depth does"
+        return "For a local observable the depth decides, not the number of qubits"
     return f"Variances of derivatives at up to {max(row['n_qubits'] for row in rows)} qubits"
 
 
@@ -209,7 +233,7 @@ def figure(rows: list[dict]):
     """Median and largest variance against the number of qubits, for each law of the depth."""
     from matplotlib.figure import Figure
 
-    drawing = Figure()
+    drawing = Figure(figsize=(7.6, 6.2))
     axes = drawing.subplots()
     for number, arm in enumerate(arm for arm in DEPTHS if _of(rows, arm)):
         chosen = [row for row in _of(rows, arm) if row["median"] is not None]
@@ -218,15 +242,21 @@ def figure(rows: list[dict]):
         if chosen:
             at = [row["n_qubits"] for row in chosen]
             axes.plot(at, [row["largest"] for row in chosen], ls="--", lw=0.8, mfc="none", **look)
+        if arm != "global":
+            every, thin = _of(rows, arm), {"ls": ":", "lw": 1.4, "color": COLOURS[number]}
+            axes.plot([row["n_qubits"] for row in every], [bound(row) for row in every], **thin)
         axes.plot([row["n_qubits"] for row in chosen], [row["median"] for row in chosen], label=LABELS[arm], **look)
         for row in hidden:
             axes.annotate(
                 "", (row["n_qubits"], row["below"] / 8), (row["n_qubits"], row["below"]),
                 arrowprops={"arrowstyle": "->", "color": COLOURS[number]},
             )  # fmt: skip
-    axes.axhline(1 / SHOTS, color=NEUTRAL, lw=1, ls=":")
+    axes.axhline(1 / SHOTS, color=NEUTRAL, lw=1)
     axes.annotate("a million shots", (0.01, 1 / SHOTS), xycoords=("axes fraction", "data"), va="bottom", fontsize=9)
     axes.set(xscale="log", yscale="log", xlabel="number of qubits", ylabel="variance of a derivative")
+    axes.set_ylim(bottom=LOWEST)
     axes.set_title(_title(rows))
-    axes.legend(title="median; dashed: largest; arrows: below")
+    for style, marker, label in (("--", "o", "largest"), (":", None, r"light-cone bound on the largest, $4^{-L}$")):
+        axes.plot([], [], ls=style, marker=marker, mfc="none", color=NEUTRAL, label=label)
+    drawing.legend(title="Median variance, and beside it", loc="outside lower center", ncols=2, fontsize=10)
     return drawing

@@ -56,6 +56,12 @@ def test_a_misspelt_name_is_answered_with_the_nearest(family, wrong, right):
         family.by_name(wrong)
 
 
+@pytest.mark.parametrize("called, ours", [("ring", "circular"), ("chain", "linear"), ("circlar", "circular")])
+def test_an_entanglement_by_another_name_is_answered_with_ours(called, ours):
+    with pytest.raises(UnknownName, match=f"did you mean '{ours}'"):
+        ansatze.hardware_efficient(4, 1, entanglement=called)
+
+
 @pytest.mark.parametrize("bad", [0, -1, 2.5, "3", True])
 def test_sizes_that_are_no_positive_whole_numbers_are_refused(bad):
     with pytest.raises(LabError, match="whole number"):

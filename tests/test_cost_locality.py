@@ -39,7 +39,19 @@ def test_the_verdict_names_the_laws_and_the_control_is_flat(rows):
     assert len(study.figure(rows).axes) == 2
 
 
+@pytest.mark.parametrize("arm", study.BOUNDED)
+@pytest.mark.parametrize("n", [4, 7, 12])
+def test_the_bound_is_the_light_cone_s(arm, n):
+    from studies.light_cone import cone_bound
+
+    depth = study._layers(arm, n)
+    found = cone_bound(study._circuit(arm, n, depth), study._observable(arm, n))
+    assert found.gradient.max() >= study.bound({"arm": arm, "n_layers": depth}) > 0
+
+
 def test_a_wrong_point_is_not_trusted(rows):
+    below = [{**row, "variance": 1e-6} if row["arm"] == "bricks_deep_local" else row for row in rows]
+    assert "BELOW the light cone's bound" in study.verdict(below)
     wrong = [{**row, "variance": 1.01 * row["variance"]} if row["arm"] == "warm_up_local" else row for row in rows]
     assert "do not trust this run" in study.verdict(wrong)
 

@@ -36,8 +36,20 @@ def test_both_roads_agree_for_every_start(rows):
 def test_the_gaussian_start_keeps_above_its_bound(rows):
     for row in rows:
         if row["arm"] == "gaussian":
-            assert row["norm"] > study.bound(row["n_layers"])
-    assert "times its bound" in study.verdict(rows)
+            assert row["norm"] > study.light_cone_bound(row["n_layers"])
+    assert "times the light cone's bound" in study.verdict(rows)
+
+
+@pytest.mark.parametrize("n, depth", [(2, 1), (6, 4), (9, 20)])
+def test_the_bound_is_the_light_cone_s_and_above_the_remembered_one(n, depth):
+    from circuits.ansatze import cz_line
+    from circuits.observables import middle_pair
+    from studies.light_cone import cone_bound
+
+    found = cone_bound(cz_line(n, depth, rotations=("rx", "ry")), middle_pair(n), "gaussian")
+    assert found.gradient.sum() == pytest.approx(study.light_cone_bound(depth), rel=1e-12)
+    assert found.gradient[2 * (n // 2)] == pytest.approx(study._one_component(depth), rel=1e-12)
+    assert study.light_cone_bound(depth) > study.quoted_bound(depth) > 0
 
 
 def test_identity_blocks_start_at_the_observable_s_value_and_do_not_know_their_number(rows):

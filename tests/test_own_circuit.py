@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-from studies import cli, own_circuit
+from circuits import ansatze
+from circuits.errors import LabError
+from studies import cli, gradient_variance, own_circuit
 from studies.exact import middle_variance
 
 QASM = """OPENQASM 3.0;
@@ -45,7 +47,7 @@ def test_both_roads_answer_for_a_file(run):
     lines = {line["parameter"]: line for line in found["table"]}
     # <Z> of the target is cos a cos b: the derivatives' variances are 1/4, and so is the value's.
     assert {name: line["by_walks"] for name, line in lines.items()} == pytest.approx({"loss": 0.25, "a": 0.25, "b": 0.25})
-    assert all(abs(line["sigmas"]) < 5 for line in lines.values())
+    assert all(abs(line["roads_std_errors_apart"]) < 5 for line in lines.values())
     assert "Both roads agree" in found["verdict"]
 
 
@@ -103,20 +105,62 @@ def test_an_observable_without_a_circuit_is_refused(run):
 
 
 @pytest.mark.parametrize("method", ["state_vector", "pauli_walk"])
-def test_a_list_of_observables_gives_what_each_alone_gives(method):
-    from circuits import ansatze
-    from studies import gradient_variance
-
+@pytest.mark.parametrize("options", [{}, {"distribution": "gaussian"}, {"random_axes": True}])
+def test_a_list_of_observables_gives_what_each_alone_gives(method, options):
     circuit, observables = ansatze.hardware_efficient(3, 2), ["ZZI", "XIX", "ZII + 0.5*IXI"]
-    together = gradient_variance(circuit, observables, 64, seed=3, method=method)
+    together = gradient_variance(circuit, observables, 64, seed=3, method=method, **options)
     for observable, found in zip(observables, together, strict=True):
-        alone = gradient_variance(circuit, observable, 64, seed=3, method=method)
-        assert (found.gradient.value == alone.gradient.value).all() and found.loss.value == alone.loss.value
+        alone = gradient_variance(circuit, observable, 64, seed=3, method=method, **options)
+        assert found.gradient.value == pytest.approx(alone.gradient.value, rel=1e-12, abs=1e-28), "rounding apart"
+        assert float(found.loss.value) == pytest.approx(float(alone.loss.value), rel=1e-12)
+        assert found.parameters == alone.parameters and found.gradient.samples == alone.gradient.samples
+
+
+def test_observables_of_a_list_stop_where_each_is_precise():
+    circuit, observables = ansatze.hardware_efficient(4, 4), ["ZIII", "ZZZZ"]
+    together = gradient_variance(circuit, observables, seed=5, relative_error=0.09)
+    alone = [gradient_variance(circuit, observable, seed=5, relative_error=0.09) for observable in observables]
+    assert [found.gradient.samples for found in together] == [found.gradient.samples for found in alone]
+
+
+@pytest.mark.parametrize("wrong", [{"observable": []}, {"observable": ["ZZ", 3]}, {"relative_error": "small"}])
+def test_what_is_no_observable_or_no_error_is_refused(wrong):
+    with pytest.raises(LabError, match=r"observable|relative_error"):
+        gradient_variance(**{"circuit": ansatze.separable(2, 1), "observable": "ZZ", **wrong})
 
 
 def test_a_result_prints_in_one_line_however_many_parameters_it_has():
-    from circuits import ansatze
-    from studies import gradient_variance
-
     shown = repr(gradient_variance(ansatze.hardware_efficient(4, 20), "ZZII", 64))
     assert len(shown) < 160 and "of 160 components" in shown and "64 samples" in shown
+
+
+def test_each_circuit_has_files_of_its_own_and_is_shown_again(run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "other.qasm").write_text(QASM + "ry(b) q[0];\n")
+    for words in (("mine.qasm", "ZI"), ("mine.qasm", "IZ"), ("other.qasm", "ZI")):
+        code, out, _ = run("--quick", "--circuit", words[0], "--observable", words[1])
+        assert code == 0
+    figures = sorted(path.name for path in (tmp_path / "results").glob("*.png"))
+    assert [name[:16] for name in figures] == ["own_circuit-mine", "own_circuit-mine", "own_circuit-othe"]
+    assert figures[0].endswith("-IZ.png") and figures[1].endswith("-ZI.png")
+
+    def show(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["studies", "show", "barren_plateaus", *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        captured = capsys.readouterr()
+        return left.value.code, captured.out, captured.err
+
+    for circuit, observable in (("mine.qasm", "ZI"), ("other.qasm", "ZI")):
+        code, out, _ = show("--circuit", circuit, "--observable", observable, "--json")
+        assert code == 0 and json.loads(out)["verdict"].find(f"{circuit}, {observable}") >= 0
+    code, _, err = show("--circuit", "mine.qasm", "--observable", "XX")
+    assert code == 2 and "no finished run is on that circuit" in err and "own_circuit-mine" in err
+
+
+def test_a_file_that_was_changed_is_another_circuit(run, tmp_path):
+    names = set()
+    for line in ("", "ry(b) q[0];\n"):
+        (tmp_path / "mine.qasm").write_text(QASM + line)
+        code, out, _ = run("--quick", "--circuit", "mine.qasm", "--observable", "ZI", "--json")
+        names.add(json.loads(out)["figure"])
+    assert code == 0 and len(names) == 2

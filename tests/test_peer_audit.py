@@ -143,14 +143,22 @@ def test_circuit_2_entangles_by_159_over_256():
 def made_up(**fields) -> dict:
     row = {"claim": "sim-2", "peer": "Someone", "quantity": "a number", "found": "printed", "published": 1.0, "exact": 1.0}
     row |= {"value": 1.01, "low": 0.98, "high": 1.04, "spread": 0.1, "rounding": 0.0, "replay": None, "cause": None}
-    return {**row, "cause_spread": 0.0, "why": "half is missing", "provenance": {}, **fields}
+    return {**row, "cause_spread": 0.0, "why": "half is missing", "mended": "", "provenance": {}, **fields}
 
 
 def test_the_verdict_counts_what_is_right_and_says_why_the_rest_is_not():
     words = study.verdict([made_up(), made_up(published=0.5, cause=0.48, cause_spread=0.02, claim="sim-9")])
-    assert words.startswith("Not all: 1 of 2 published numbers are right.")
+    assert words.startswith("Not all: 1 of 2 published numbers are right, 1 is wrong.")
     assert "one number is 0.50 times the exact value (half is missing, which gives the published numbers)" in words
     assert "do not trust" not in words and study.verdict([made_up()]).startswith("Yes, all: 1 of 1")
+
+
+def test_a_number_that_was_put_right_since_is_not_called_wrong():
+    rows = [made_up(), made_up(published=0.5, claim="sim-9", mended="a later commit")]
+    words = study.verdict(rows)
+    assert "1 of 2 published numbers are right, 1 was wrong and is mended." in words and "mended since" in words
+    assert study.table(rows)[1]["verdict"] == "was wrong, mended" and "is wrong" not in words
+    assert [key for key, (claim, _) in study.CLAIMS.items() if claim.mended] == ["ising-old"]
 
 
 def test_a_number_of_ours_or_a_replay_that_disagrees_is_not_trusted():

@@ -26,9 +26,25 @@ def test_deeper_circuits_and_global_observables_have_smaller_variances():
     log, control = study._of(rows, "log"), study._of(rows, "global")
     assert log[0]["median"] > log[1]["median"] and control[0]["median"] > 2 * control[1]["median"]
     words = study.verdict(rows)
+    assert "never below the light cone's bound" in words
     assert "n to the power -" in words and "has the slope -" in words
     drawing = study.figure(rows)
     assert drawing.axes[0].get_yscale() == "log" and len(study.table(rows)) == 4
+
+
+@pytest.mark.parametrize("depth", [1, 4, 7])
+def test_the_bound_is_the_light_cone_s(depth):
+    from circuits.ansatze import cz_line
+    from circuits.observables import middle_pair
+    from studies.light_cone import cone_bound
+
+    found = cone_bound(cz_line(12, depth), middle_pair(12))
+    assert found.gradient.max() == study.bound({"arm": "log", "n_layers": depth})
+
+
+def test_a_variance_below_the_bound_is_not_trusted():
+    row = {"arm": "fixed", "n_qubits": 50, "n_layers": 5, "largest": 1e-4}
+    assert "do not trust" in study._bounds([row]) and "never below" in study._bounds([{**row, "largest": 1e-2}])
 
 
 def test_the_median_counts_what_was_not_seen_as_the_smallest():

@@ -21,6 +21,7 @@ class Claim:
         source: repository, file and commit. found: one of "stated", "printed", "replayed".
         published: the number, None where it is replayed.
         samples: of the published run, 0 for a formula. rounding: half a unit of the last published digit.
+        mended: where its publisher has put it right since, "" where that is not known.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Claim:
     published: float | None = None
     samples: int = 0
     rounding: float = 0.0
+    mended: str = ""
 
 
 @dataclass(frozen=True)
