@@ -256,7 +256,7 @@ def _memory(row: dict) -> float:
     return (held + 16 * row["weights"]) / (row["forward_bytes"] + 8 * row["weights"])
 
 
-MEASURES = {"gates": _runs, "repeats": _repeats, "memory": _memory}
+MEASURES = {"gates": _runs, "repeats": _repeats, "memory": _memory, "seconds": lambda row: _over(row, "seconds")}
 
 
 @dataclass(frozen=True)
@@ -291,10 +291,10 @@ def grows(points: list[dict], measure: str) -> Growth | None:
 
 def answer(points: list[dict]) -> tuple[str, str]:
     """Whether backpropagation scaling is had, and why not."""
-    laws = {measure: grows(points, measure) for measure in MEASURES}
+    words = {"gates": "gates go as {}", "repeats": "its error needs {} repeats", "memory": "memory goes as {}"}
+    laws = {measure: grows(points, measure) for measure in words}  # seconds are a witness, not a judge
     if None in laws.values():
         return NOT_TOLD, f"fewer than {FEWEST} sizes"
-    words = {"gates": "gates go as {}", "repeats": "its error needs {} repeats", "memory": "memory goes as {}"}
     for passes, found in ((False, HAS_NOT), (None, NOT_TOLD)):
         if why := [words[measure].format(law) for measure, law in laws.items() if law.is_let_pass is passes]:
             return found, " and ".join(why)
@@ -313,10 +313,8 @@ def table(rows: list[dict]) -> list[dict]:
         points = _points(rows, method, growth, n)
         line = {"method": NETWORKS.get(method, method), "grows": GROWTHS[growth] if n else "", "n": n or None}
         if points:
-            last = points[-1]
-            line |= {"weights": last["weights"], "circuits": last.get("gradient_circuits")}
+            line |= {"weights": points[-1]["weights"], "circuits": points[-1].get("gradient_circuits")}
             line |= {measure: _cell(points, measure) for measure in MEASURES}
-            line |= {"seconds": _over(last, "seconds") if "forward_seconds" in last else None}
         line |= {"answer": answer(points)[0]}
         left = [r for r in rows if (r["method"], r["growth"], r["n_qubits"]) == (method, growth, n) and "left_out" in r]
         lines.append(line | ({"left out": f"{left[0]['weights']} weights: {left[0]['left_out']}"} if left else {}))
@@ -324,10 +322,12 @@ def table(rows: list[dict]) -> list[dict]:
 
 
 def _cell(points: list[dict], measure: str) -> str:
+    points = [row for row in points if measure != "seconds" or "forward_seconds" in row]
+    if not points:
+        return ""
     value = MEASURES[measure](points[-1])
     shown = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
-    law = grows(points, measure)
-    return f"{shown}, {law}" if law else shown
+    return f"{shown}, {law}" if (law := grows(points, measure)) else shown
 
 
 def verdict(rows: list[dict]) -> str:
