@@ -5,6 +5,8 @@ forward run kept to the gradient. While a `torch.func` transform is active or `t
 `setup_context` and `vmap` call opaque custom operators; there a vmapped axis is folded into the engine's batch.
 
 Gradients of gradients are exact; a third derivative raises.
+
+Where `_gpu` finds an engine for the tensors, they stay on their GPU; all else goes by NumPy.
 """
 
 import weakref
@@ -15,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from circuits.errors import Unsupported
 from qml.evaluation import Evaluation
+from qml.native_gpu import availability
 
 _EVALUATIONS: "weakref.WeakValueDictionary[int, Evaluation]" = weakref.WeakValueDictionary()
 NOTHING_DRAWN = np.random.SeedSequence(0)  # what exact methods are given
@@ -57,6 +60,11 @@ def _tensors(like: torch.Tensor, *arrays: np.ndarray):
     return out if len(out) > 1 else out[0]
 
 
+def _gpu(evaluation: Evaluation, tensor: torch.Tensor):
+    """What runs on the tensor's own GPU, or None."""
+    return evaluation.on_tensors() if availability.takes(tensor) else None
+
+
 def _sequence(evaluation: Evaluation, seed: torch.Tensor) -> np.random.SeedSequence:
     if not evaluation.is_random:
         return NOTHING_DRAWN
@@ -71,6 +79,9 @@ class _Eager(torch.autograd.Function):
         ctx.evaluation, ctx.handle, ctx.seed = evaluation, handle, seed
         ctx.save_for_backward(inputs, weights)
         keep = ctx.needs_input_grad[2] or ctx.needs_input_grad[3]
+        if (gpu := _gpu(evaluation, weights)) is not None:
+            values, ctx.kept = gpu.forward(inputs, weights, keep)
+            return values
         values, ctx.kept = evaluation.forward(_array(inputs), _array(weights), _sequence(evaluation, seed), keep)
         return _tensors(weights, values)
 
@@ -88,8 +99,10 @@ class _Eager(torch.autograd.Function):
 
 
 def _vjp(ctx, inputs, weights, cotangents, seed):
-    arrays = [_array(t) for t in (inputs, weights, cotangents)]
     needs = ctx.needs_input_grad[2], ctx.needs_input_grad[3]
+    if (gpu := _gpu(ctx.evaluation, weights)) is not None:
+        return gpu.vjp(inputs, weights, cotangents, ctx.kept, needs)
+    arrays = [_array(t) for t in (inputs, weights, cotangents)]
     return _tensors(weights, *ctx.evaluation.vjp(*arrays, _sequence(ctx.evaluation, seed), ctx.kept, needs))
 
 
@@ -104,6 +117,8 @@ class _EagerVjp(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, v_inputs, v_weights):
         inputs, weights, cotangents, seed = ctx.saved_tensors
+        if (gpu := _gpu(ctx.evaluation, weights)) is not None:
+            gpu.refuse_second()
         arrays = [_array(t) for t in (inputs, weights, cotangents, v_inputs, v_weights)]
         return None, *_tensors(weights, *ctx.evaluation.second(*arrays, _sequence(ctx.evaluation, seed))), None
 
@@ -111,6 +126,8 @@ class _EagerVjp(torch.autograd.Function):
 @torch.library.custom_op("qml_lab::expectation", mutates_args=())
 def _op(inputs: torch.Tensor, weights: torch.Tensor, seed: torch.Tensor, handle: int) -> torch.Tensor:
     evaluation = _EVALUATIONS[handle]
+    if (gpu := _gpu(evaluation, weights)) is not None:
+        return gpu.forward(inputs, weights, False)[0]
     values = evaluation.values(_array(inputs), _array(weights), _sequence(evaluation, seed))
     return _tensors(weights, values)
 
@@ -125,9 +142,11 @@ def _vjp_op(
     inputs: torch.Tensor, weights: torch.Tensor, cotangents: torch.Tensor, seed: torch.Tensor,
     handle: int, needs_inputs: bool, needs_weights: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    arrays = [_array(t) for t in (inputs, weights, cotangents)]
     needs = needs_inputs, needs_weights
     evaluation = _EVALUATIONS[handle]
+    if (gpu := _gpu(evaluation, weights)) is not None:
+        return gpu.vjp(inputs, weights, cotangents, None, needs)
+    arrays = [_array(t) for t in (inputs, weights, cotangents)]
     return _tensors(weights, *evaluation.vjp(*arrays, _sequence(evaluation, seed), needs=needs))
 
 
@@ -141,8 +160,10 @@ def _second_op(
     inputs: torch.Tensor, weights: torch.Tensor, cotangents: torch.Tensor,
     v_inputs: torch.Tensor, v_weights: torch.Tensor, seed: torch.Tensor, handle: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
-    arrays = [_array(t) for t in (inputs, weights, cotangents, v_inputs, v_weights)]
     evaluation = _EVALUATIONS[handle]
+    if (gpu := _gpu(evaluation, weights)) is not None:
+        gpu.refuse_second()
+    arrays = [_array(t) for t in (inputs, weights, cotangents, v_inputs, v_weights)]
     return _tensors(weights, *evaluation.second(*arrays, _sequence(evaluation, seed)))
 
 

@@ -100,7 +100,8 @@ class GpuEngine:
         """Parts of the batch whose states and derivatives fit."""
         size = max(1, batch)
         of_one = self.n_bytes(1, weights.element_size())
-        if batch * of_one > ALWAYS_THERE and weights.is_cuda:
+        may_ask = weights.is_cuda and not torch.cuda.is_current_stream_capturing()
+        if batch * of_one > ALWAYS_THERE and may_ask:
             free = MEMORY_SHARE * _free(weights.device)
             size = max(1, min(batch, int(free / of_one)))
             if of_one > free / MEMORY_SHARE:
@@ -167,7 +168,9 @@ class GpuEngine:
         rows = of_samples[0] if len(of_samples) == 1 else torch.cat(of_samples)
         if weights.dim() == 1:
             return rows, of_weights.to(weights.dtype)
-        return rows[:, : inputs.shape[1]], rows[:, inputs.shape[1] :]
+        if weights.shape[1] == 0:
+            return rows, torch.zeros_like(weights)
+        return tuple(part.clone() for part in rows.split([inputs.shape[1], weights.shape[1]], dim=1))
 
 
 def _free(device: torch.device) -> int:

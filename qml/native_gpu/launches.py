@@ -12,6 +12,7 @@ ENTRIES_OF_A_PROGRAM = 128  # samples of few qubits share a program until it has
 ENTRIES_OF_A_WARP = 256  # amplitudes, of two numbers in float32, that a warp holds
 MOST_WARPS = 16
 ENTRIES_COLLECTED = 1024
+FUSED = {"enable_fp_fusion": True}  # said, since Triton's default is about to change
 
 
 def _power_of_two(at_least: int) -> int:
@@ -103,7 +104,7 @@ class Launches:
             self._operations, self._reads, self._n_operations, *trigonometry, values if start is None else start, values,
             states, self._terms, self._coefficients, self._n_terms, self.n_observables, batch,
             QUBITS=self.plan.n_qubits, SAMPLES=samples, HAS_START=start is not None, KEEP=keep,
-            num_warps=self._warps(False),
+            num_warps=self._warps(False), **FUSED,
         )  # fmt: skip
         return states if keep else None
 
@@ -115,7 +116,7 @@ class Launches:
             kernels.one_pass[(batch * self._tiles,)](
                 self._operations, self._reads, first, last, *trigonometry, states, batch, basis, outside, n_outside,
                 QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, IS_FIRST=k == 0 and start is None,
-                num_warps=self._warps(False),
+                num_warps=self._warps(False), **FUSED,
             )  # fmt: skip
         return states
 
@@ -123,7 +124,7 @@ class Launches:
         partial = states.new_empty(max(1, self._n_terms), batch * self._tiles)
         kernels.measure[(batch * self._tiles,)](
             states, partial, self._terms, self._n_terms, batch, self._tiles,
-            QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, num_warps=self._warps(False),
+            QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, num_warps=self._warps(False), **FUSED,
         )  # fmt: skip
         self._collect(partial, self._of_terms, values, batch, self._tiles)
 
@@ -134,7 +135,7 @@ class Launches:
         parts = min(_power_of_two(tiles), ENTRIES_COLLECTED)
         rows = min(_power_of_two(batch), ENTRIES_COLLECTED // parts)
         kernels.collect[(out.shape[1], -(-batch // rows))](
-            partial, *csr, out, out.shape[1], batch, tiles, ROWS=rows, PARTS=parts, num_warps=4
+            partial, *csr, out, out.shape[1], batch, tiles, ROWS=rows, PARTS=parts, num_warps=4, **FUSED
         )
 
     def backward(self, trigonometry, batch: int, states: torch.Tensor, cotangents: torch.Tensor, has_start: bool):
@@ -158,7 +159,7 @@ class Launches:
         kernels.run_back[(-(-batch // samples),)](
             self._operations, self._reads, self._n_operations, *trigonometry, states, cotangents, gradients,
             of_start if has_start else gradients, self._terms, self._coefficients, self._n_terms, self.n_observables, batch,
-            QUBITS=self.plan.n_qubits, SAMPLES=samples, HAS_START=has_start, num_warps=self._warps(True),
+            QUBITS=self.plan.n_qubits, SAMPLES=samples, HAS_START=has_start, num_warps=self._warps(True), **FUSED,
         )  # fmt: skip
         return of_start
 
@@ -167,11 +168,11 @@ class Launches:
         shape = {"QUBITS": self.plan.n_qubits, "TILE": self.plan.tile_bits}
         kernels.weigh[(batch * self._tiles,)](
             states, bras, cotangents, self._terms, self._coefficients, self._n_terms, self.n_observables, batch,
-            num_warps=self._warps(True), **shape,
+            num_warps=self._warps(True), **shape, **FUSED,
         )  # fmt: skip
         for first, last, basis, outside, n_outside in reversed(self._passes):
             kernels.one_pass_back[(batch * self._tiles,)](
                 self._operations, self._reads, first, last, *trigonometry, states, bras, gradients, batch, self._tiles,
-                basis, outside, n_outside, num_warps=self._warps(True), **shape,
+                basis, outside, n_outside, num_warps=self._warps(True), **shape, **FUSED,
             )  # fmt: skip
         return 2 * bras[0] if has_start else None
