@@ -44,7 +44,7 @@ class Evaluation:
         return self.shots is not None or self.method.is_random
 
     def on_tensors(self) -> Any:
-        """What runs on a GPU's tensors, or None where values and gradients are found on the CPU: shots, and other methods."""
+        """What runs on a GPU's tensors, or None where the CPU does: with shots, and by other methods than adjoint."""
         return self.compiled.on_tensors() if self.shots is None and self.method.uses_vjp else None
 
     def values(self, inputs: np.ndarray, weights: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The GPU engine against the plain CPU engine and dense matrices, element by element: on a GPU, or in Triton's interpreter."""
+"""The GPU engine against the plain CPU engine and dense matrices, by element: on a GPU, or in Triton's interpreter."""
 
 import importlib.util
 import itertools
@@ -25,6 +25,7 @@ from qml.native_gpu import availability, plan
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="Triton is not installed: it has wheels for Linux only"
 )
+ONE, TWO = ["rx", "ry", "rz", "h", "s", "u"], ["rxx", "ryy", "rzx", "cry", "cp", "cx", "swap"]
 BOUNDS = {np.float64: 1e-12, np.float32: 1e-5}
 
 
@@ -58,7 +59,7 @@ def engine(program, operators, slots):
 
 
 def differences(circuit, observables, batch, per_sample, dtype, rng, device):
-    """The largest differences of values and both gradients from the plain engine, over the largest entry if that is above 1."""
+    """How far values and both gradients are from the plain engine's, over its largest entry where that is above 1."""
     program = lower(circuit)
     n_slots = len(program.slots)
     first = {s for s in range(n_slots) if rng.random() < 0.4} | set(program.amplitudes)
@@ -85,7 +86,7 @@ def drawn_circuit(n_qubits: int, n_gates: int, rng) -> QuantumCircuit:
     angles, circuit = iter(ParameterVector("t", 2 * n_gates)), QuantumCircuit(n_qubits)
     for _ in range(n_gates):
         places = [int(q) for q in rng.permutation(n_qubits)]
-        kind = rng.choice(["rx", "ry", "rz", "h", "s", "u"] + ["rxx", "ryy", "rzx", "cry", "cp", "cx", "swap"] * (n_qubits > 1))
+        kind = str(rng.choice(ONE + TWO * (n_qubits > 1)))
         if kind == "u":
             circuit.append(UnitaryGate(random_unitary(2, seed=int(rng.integers(1 << 30)))), places[:1])
         elif kind in ("h", "s", "cx", "swap"):

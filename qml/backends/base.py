@@ -108,7 +108,7 @@ class Compiled(ABC):
             return self._vjp(inputs, weights, cotangents, kept)
 
     def on_tensors(self) -> Any:
-        """The engine that runs on a GPU's torch tensors (`native_gpu.tensors.OnTensors`), or None: by way of the CPU's arrays."""
+        """What runs on a GPU's torch tensors (`native_gpu.tensors.OnTensors`), or None: they go by the CPU's arrays."""
         return None
 
     def second(

@@ -31,3 +31,12 @@ def is_interpreted() -> bool:
     from triton import knobs
 
     return bool(knobs.runtime.interpret)
+
+
+def missing_gpu() -> str:
+    """Why nothing can run on a GPU here, in one line; empty where one is found."""
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"no GPU: torch {torch.__version__} is built for the CPU"
+    if not torch.cuda.is_available():
+        return f"no GPU: torch {torch.__version__} finds none, or no driver"
+    return ""

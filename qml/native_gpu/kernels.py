@@ -1,9 +1,9 @@
 """The Triton kernels: a table of operations interpreted at run time on tiles that stay on chip.
 
-A tile is a vector of 2^k amplitudes, real and imaginary parts apart, in the registers of one program; entry e of a tile holds
-the row of the state that `plan.Pass` says. An operation's sign in a row is the parity of the entry's bits that it reads, and
-of those of the tile's place. What turns mix is fetched by a gather. Nothing here is compiled for a circuit: only for a number
-of entries, a precision, and whether states are kept.
+A tile is a vector of 2^k amplitudes, real and imaginary parts apart, in the registers of one program; entry e of a tile
+holds the row of the state that `plan.Pass` says. An operation's sign in a row is the parity of the entry's bits that it
+reads, and of those of the tile's place. What turns mix is fetched by a gather. Nothing here is compiled for a circuit: only
+for a number of entries, a precision, and whether states are kept.
 
 Sums over the entries of a tile are taken pairwise in the state's precision; those over tiles and samples in float64.
 """

@@ -1,10 +1,10 @@
 """A program as the tables that GPU kernels interpret: one row an operation, grouped in passes over the state.
 
-The operations are those of the CPU engine's normal form: turns, which mix rows p and p ^ flip of the state like an RY, and
-phases, which multiply a row by its side of a parity. A state of few qubits stays on chip for its whole circuit, which is then
-one pass over one tile of all its rows. A larger one is in memory: a pass takes 2^k rows at a time, a coset of the span of k
-flips, does all that it can there, and goes to the next coset; so what memory is asked for is as often read and written as
-there are passes. What a pass leaves out for want of room commutes with what it takes in after it.
+The operations are those of the CPU engine's normal form: turns, which mix rows p and p ^ flip of the state like an RY,
+and phases, which multiply a row by its side of a parity. A state of few qubits stays on chip for its whole circuit, which
+is then one pass over one tile of all its rows. A larger one is in memory: a pass takes 2^k rows at a time, a coset of the
+span of k flips, does all that it can there, and goes to the next coset; so memory is read and written as often as there
+are passes. What a pass leaves out for want of room commutes with what it takes in after it.
 """
 
 from collections.abc import Sequence
