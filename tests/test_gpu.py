@@ -2,6 +2,9 @@
 
 import importlib.util
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -26,6 +29,7 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="Triton is not installed: it has wheels for Linux only"
 )
 ONE, TWO = ["rx", "ry", "rz", "h", "s", "u"], ["rxx", "ryy", "rzx", "cry", "cp", "cx", "swap"]
+KERNELS = ["run", "run_back", "one_pass", "one_pass_back", "measure", "weigh", "collect"]
 BOUNDS = {np.float64: 1e-12, np.float32: 1e-5}
 
 
@@ -153,6 +157,35 @@ def test_amplitudes_in_memory_agree_with_the_plain_engine(catalogue, device, mon
     assert max(differences(case.circuit, case.observables, 2, False, np.float64, rng, device)) < 1e-12
 
 
+COMPILED = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from qml.native_gpu import kernels
+
+INTEGERS = {"operations": "*i32", "factors": "*fp64"}
+INTEGERS |= dict.fromkeys(("reads", "terms", "basis", "outside", "starts", "rows"), "*i64")
+INTEGERS |= dict.fromkeys(kernels._COUNTS, "i32")
+SHAPES = {
+    "run": dict(QUBITS=3, SAMPLES=4, HAS_START=True, KEEP=True), "run_back": dict(QUBITS=7, SAMPLES=1, HAS_START=True),
+    "one_pass": dict(QUBITS=9, TILE=5, IS_FIRST=True), "one_pass_back": dict(QUBITS=9, TILE=5),
+    "measure": dict(QUBITS=9, TILE=5), "weigh": dict(QUBITS=9, TILE=5), "collect": dict(ROWS=4, PARTS=32),
+}
+for name, shape in SHAPES.items():
+    kernel = getattr(kernels, name)
+    kinds = {a: "constexpr" if a in shape else INTEGERS.get(a, "*fp32") for a in kernel.arg_names}
+    made = triton.compile(ASTSource(kernel, kinds, shape), target=GPUTarget("cuda", 90, 32), options={"num_warps": 2})
+    print(name, len(made.asm["cubin"]) > 0)
+"""
+
+
+def test_every_kernel_compiles_for_a_gpu_that_is_not_here():
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [w for name in KERNELS for w in (name, "True")]
+
+
 # ---- plans, on the processor
 
 
@@ -250,6 +283,22 @@ def test_one_gradient_only_where_the_other_is_not_needed_and_twice_the_same(devi
     again = torch.autograd.grad(values.sum(), layer.v)[0]
     assert torch.equal(once, again) and once.abs().sum() > 0
     assert layer(inputs[:0]).shape == (0, 2)
+
+
+def test_circuits_of_odd_shape_run(device):
+    nothing = QuantumLayer(QuantumCircuit(2), ["ZI", "XX"]).to(device)
+    assert nothing().tolist() == [1, 0]
+    only_inputs = QuantumLayer(encodings.angle(1), "Z").to(device)
+    inputs = torch.tensor([[0.0], [np.pi]], device=device, requires_grad=True)
+    assert torch.allclose(only_inputs(inputs).cpu(), torch.tensor([[1.0], [-1.0]]), atol=1e-6)
+    only_inputs(inputs).sum().backward()
+    only_weights = QuantumLayer(ansatze.hardware_efficient(1, 1), "X").to(device)
+    only_weights().backward()
+    assert only_weights.w.grad.shape == only_weights.w.shape and inputs.grad.shape == (2, 1)
+    strided = torch.ones(1, 6, device=device, dtype=torch.float64)[:, ::3]
+    layer = small_layer().to(device)
+    assert torch.equal(layer(strided), layer(strided.contiguous()))
+    assert layer(torch.full((1, 2), torch.nan, device=device, dtype=torch.float64)).isnan().all()
 
 
 def test_the_ledger_counts_what_ran_on_the_gpu(device):

@@ -127,10 +127,10 @@ def test_nothing_is_compiled_for_a_second_circuit():
     from qml.native_gpu import kernels
 
     results(layer(6, torch.float32, 1).cuda(), torch.ones(3, 6, device="cuda"))
-    before = {k: len(v[0]) for k, v in kernels.run_back.device_caches.items()}
+    before = {device: len(caches[0]) for device, caches in kernels.run_back.device_caches.items()}
     for n_layers, batch in ((2, 1), (4, 16), (5, 33)):
         results(layer(6, torch.float32, n_layers).cuda(), torch.ones(batch, 6, device="cuda"))
-    assert {k: len(v[0]) for k, v in kernels.run_back.device_caches.items()} == before
+    assert {device: len(caches[0]) for device, caches in kernels.run_back.device_caches.items()} == before
 
 
 def test_doctor_ran_our_kernels_and_found_the_driver():

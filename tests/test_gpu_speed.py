@@ -25,7 +25,7 @@ def precision():
 @pytest.mark.skipif(not missing_gpu(), reason="this machine has a GPU")
 def test_without_a_gpu_the_study_refuses_in_one_line():
     for case in study.cases(study.Settings.quick()):
-        with pytest.raises(LabError, match="^no GPU: [^\n]*: this study times a GPU, run it on a machine that has one$"):
+        with pytest.raises(LabError, match=r"^no GPU: [^\n]*: this study times a GPU, run it on a machine that has one$"):
             study.run(case)
 
 
@@ -66,8 +66,9 @@ def test_a_system_that_is_wrong_slow_or_broken_is_named_and_not_timed(monkeypatc
 
 def row(name, wall, **facts):
     """A made-up row."""
-    made = {"circuit": "ring", "n_qubits": 24, "batch": 1, "n_layers": 4, "dtype": "float32", "name": name, "card": "made up"}
-    made |= {"status": "right", "wall_ms": wall, "wall_low": wall, "wall_high": wall, "device_ms": wall, "first_s": 1.0}
+    made = {"circuit": "ring", "n_qubits": 24, "batch": 1, "n_layers": 4, "dtype": "float32"}
+    made |= {"name": name, "card": "made up", "status": "right", "first_s": 1.0}
+    made |= dict.fromkeys(("wall_ms", "wall_low", "wall_high", "device_ms"), wall)
     return made | {"error": 0.0, "driver": "1", "step_bytes": 6 * 10**9, "copy_bytes_per_s": 1e12} | facts
 
 
@@ -96,6 +97,7 @@ def test_a_median_is_taken_of_no_more_steps_than_asked_for():
 
 
 def test_settings_that_cannot_work_are_refused():
-    for settings, says in (({"sizes": ("12",)}, "SAMPLES"), ({"systems": ("qsim",)}, "native_gpu"), ({"limit": 0}, "positive")):
+    wrong = ({"sizes": ("12",)}, "SAMPLES"), ({"systems": ("qsim",)}, "native_gpu"), ({"limit": 0}, "positive")
+    for settings, says in wrong:
         with pytest.raises(LabError, match=says):
             study.Settings(**settings)
