@@ -149,6 +149,27 @@ def test_passes_over_memory_agree_with_the_plain_engine(seed, device, monkeypatc
     assert max(differences(circuit, labels(n_qubits, rng), 2, seed == 2, dtype, rng, device)) < BOUNDS[dtype]
 
 
+@pytest.mark.parametrize("on_chip", [True, False], ids=["on_chip", "in_memory"])
+def test_phases_added_up_agree_with_the_plain_engine(on_chip, device, monkeypatch):
+    from qml.native_gpu import launches
+
+    monkeypatch.setattr(plan, "MOST_QUBITS_ON_CHIP", 12 * on_chip)
+    monkeypatch.setattr(plan, "TILE_BITS", 3)
+    monkeypatch.setattr(plan, "LANE_BITS", 1)
+    monkeypatch.setattr(launches, "ENTRIES_OF_A_PROGRAM", 1)
+    monkeypatch.setattr(launches, "FEWEST_BITS_WIDE", {torch.float32: 2, torch.float64: 2})
+    rng = np.random.default_rng(5)
+    circuit = drawn_circuit(4, 6, rng).compose(encodings.angle(4, rotation="Z")).compose(ansatze.hardware_efficient(4, 1))
+    assert max(differences(circuit, labels(4, rng), 2, on_chip, np.float64, rng, device)) < 1e-12
+
+
+@pytest.mark.parametrize("n_qubits", [8, 13], ids=["on_chip", "in_memory"])
+def test_the_sizes_and_layouts_that_are_used_agree_with_the_plain_engine(n_qubits, device, rng):
+    circuit = encodings.angle(n_qubits).compose(ansatze.hardware_efficient(n_qubits, 1))
+    observables = ["Z" + "I" * (n_qubits - 1), "X" * n_qubits]
+    assert max(differences(circuit, observables, 1, False, np.float32, rng, device)) < 1e-5
+
+
 def test_amplitudes_in_memory_agree_with_the_plain_engine(catalogue, device, monkeypatch, rng):
     monkeypatch.setattr(plan, "MOST_QUBITS_ON_CHIP", 0)
     monkeypatch.setattr(plan, "TILE_BITS", 1)
@@ -163,12 +184,13 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from qml.native_gpu import kernels
 
-INTEGERS = {"operations": "*i32", "factors": "*fp64"}
+INTEGERS = {"operations": "*i32", "stages": "*i32", "factors": "*fp64"}
 INTEGERS |= dict.fromkeys(("reads", "terms", "basis", "outside", "starts", "rows"), "*i64")
 INTEGERS |= dict.fromkeys(kernels._COUNTS, "i32")
 SHAPES = {
-    "run": dict(QUBITS=3, SAMPLES=4, HAS_START=True, KEEP=True), "run_back": dict(QUBITS=7, SAMPLES=1, HAS_START=True),
-    "one_pass": dict(QUBITS=9, TILE=5, IS_FIRST=True), "one_pass_back": dict(QUBITS=9, TILE=5),
+    "run": dict(QUBITS=3, SAMPLES=4, HAS_START=True, KEEP=True, WIDE=0),
+    "run_back": dict(QUBITS=7, SAMPLES=1, HAS_START=True, WIDE=7),
+    "one_pass": dict(QUBITS=9, TILE=7, IS_FIRST=True, WIDE=7), "one_pass_back": dict(QUBITS=9, TILE=5, WIDE=0),
     "measure": dict(QUBITS=9, TILE=5), "weigh": dict(QUBITS=9, TILE=5), "collect": dict(ROWS=4, PARTS=32),
 }
 for name, shape in SHAPES.items():

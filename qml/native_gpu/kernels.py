@@ -1,130 +1,20 @@
 """The Triton kernels: a table of operations interpreted at run time on tiles that stay on chip.
 
-A tile is a vector of 2^k amplitudes, real and imaginary parts apart, in the registers of one program; entry e of a tile
-holds the row of the state that `plan.Pass` says. An operation's sign in a row is the parity of the entry's bits that it
-reads, and of those of the tile's place. What turns mix is fetched by a gather. Nothing here is compiled for a circuit: only
-for a number of entries, a precision, and whether states are kept.
-
-Sums over the entries of a tile are taken pairwise in the state's precision; those over tiles and samples in float64.
+Nothing here is compiled for a circuit: only for a number of entries, a precision, and whether states are kept.
 """
 
 import triton
 import triton.language as tl
 
+from qml.native_gpu.tiles import backward, forward, parity, signed, wide_parity
+
 # Integers that vary from circuit to circuit: a kernel is not to be compiled again for those that are 1 or divisible by 16.
-_COUNTS = ["n_operations", "first", "last", "n_terms", "n_observables", "batch", "n_columns", "tiles", "n_rows", "n_outside"]
+_COUNTS = ["n_stages", "first", "last", "n_terms", "n_observables", "batch", "n_columns", "tiles", "n_rows", "n_outside"]
 _POINTERS = [  # nor for addresses that are not multiples of 16; those of whole states always are
-    *("operations", "reads", "cos", "sin", "start", "values", "terms", "coefficients", "cotangents"),
+    *("operations", "reads", "stages", "half", "cos", "sin", "start", "values", "terms", "coefficients", "cotangents"),
     *("gradients", "basis", "outside", "partial", "starts", "rows", "factors", "out"),
 ]
 kernel = triton.jit(do_not_specialize=_COUNTS, do_not_specialize_on_alignment=_POINTERS)
-
-
-@triton.jit
-def _parity(index, mask):
-    """Of the bits of index that mask has, which are fewer than 16."""
-    bits = index & mask
-    bits ^= bits >> 8
-    bits ^= bits >> 4
-    return (0x6996 >> (bits & 15)) & 1
-
-
-@triton.jit
-def _wide_parity(index, mask):
-    """The same of non-negative 64-bit integers."""
-    bits = index & mask
-    bits ^= bits >> 32
-    bits ^= bits >> 16
-    bits ^= bits >> 8
-    bits ^= bits >> 4
-    return (0x6996 >> (bits & 15).to(tl.int32)) & 1
-
-
-@triton.jit
-def _signed(bit, value):
-    """-value where bit is 0, value where it is 1: a selection, which costs less than a product with a converted sign."""
-    return tl.where(bit == 1, value, -value)
-
-
-@triton.jit
-def _operation(operations, reads, k, entry, base):
-    """(kind, flip, bit of each entry, gradient row) of operation k on the tile at base."""
-    at = operations + 7 * k
-    kind, flip, read, off = tl.load(at), tl.load(at + 1), tl.load(at + 2), tl.load(at + 3)
-    odd = off ^ _wide_parity(base, tl.load(reads + k))
-    return kind, flip, _parity(entry, read) ^ odd, tl.load(at + 6)
-
-
-@triton.jit
-def _angle(operations, k, cos, sin, sample):
-    """Cosine and sine of half the operation's angle for each sample."""
-    place = tl.load(operations + 7 * k + 4) + sample * tl.load(operations + 7 * k + 5)
-    return tl.load(cos + place), tl.load(sin + place)
-
-
-@triton.jit
-def _forward(re, im, entry, base, sample, operations, reads, first, last, cos, sin):
-    """The tile after operations first to last."""
-    for k in range(first, last):
-        kind, flip, bit, _ = _operation(operations, reads, k, entry, base)
-        c, s = _angle(operations, k, cos, sin, sample)
-        s = _signed(bit, s)
-        if kind == 0:
-            other = entry ^ flip
-            re = c * re + s * tl.gather(re, other, 0)
-            im = c * im + s * tl.gather(im, other, 0)
-        else:
-            old = re
-            re = c * re - s * im
-            im = c * im + s * old
-    return re, im
-
-
-@triton.jit
-def _put_sum(values, at, first_sample, samples: tl.constexpr, batch):
-    """Sums of the entries of each sample, to at[sample]."""
-    if samples == 1:
-        tl.store(at + first_sample, tl.sum(values, 0))
-    else:
-        sums = tl.sum(tl.reshape(values, (samples, values.shape[0] // samples)), 1)
-        places = first_sample + tl.arange(0, samples)
-        tl.store(at + places, sums, mask=places < batch)
-
-
-@triton.jit
-def _backward(
-    re, im, bra_re, bra_im, entry, base, sample, operations, reads, first, last, cos, sin,
-    gradients, n_rows, first_sample, samples: tl.constexpr, batch,
-):  # fmt: skip
-    """State and lambda before operations first to last, in reverse; Im <lambda| generator |state> of each that is asked for.
-
-    Derivatives go to gradients[row * n_rows + sample], or that of the tile.
-    """
-    for done in range(0, last - first):
-        k = last - 1 - done
-        kind, flip, bit, row = _operation(operations, reads, k, entry, base)
-        c, s = _angle(operations, k, cos, sin, sample)
-        s = _signed(bit, s)
-        at = gradients + row.to(tl.int64) * n_rows
-        if kind == 0:
-            other = entry ^ flip
-            far_re, far_im = tl.gather(re, other, 0), tl.gather(im, other, 0)
-            if row >= 0:
-                _put_sum(_signed(bit, bra_re * far_re + bra_im * far_im), at, first_sample, samples, batch)
-            re = c * re - s * far_re
-            im = c * im - s * far_im
-            bra_re = c * bra_re - s * tl.gather(bra_re, other, 0)
-            bra_im = c * bra_im - s * tl.gather(bra_im, other, 0)
-        else:
-            if row >= 0:
-                _put_sum(_signed(bit, bra_im * re - bra_re * im), at, first_sample, samples, batch)
-            old = re
-            re = c * re + s * im
-            im = c * im - s * old
-            old = bra_re
-            bra_re = c * bra_re + s * bra_im
-            bra_im = c * bra_im - s * old
-    return re, im, bra_re, bra_im
 
 
 @triton.jit
@@ -141,13 +31,15 @@ def _own_part(re, im, far_re, far_im, odd, bit):
         part = far_re * im - far_im * re
     else:
         part = -far_re * re - far_im * im
-    return _signed(bit, part)
+    return signed(bit, part)
 
 
 @kernel
 def run(
-    operations, reads, n_operations, cos, sin, start, values, states, terms, coefficients, n_terms, n_observables, batch,
+    operations, reads, stages, n_stages, half, cos, sin, start, values, states,
+    terms, coefficients, n_terms, n_observables, batch,
     QUBITS: tl.constexpr, SAMPLES: tl.constexpr, HAS_START: tl.constexpr, KEEP: tl.constexpr,
+    WIDE: tl.constexpr,
 ):  # fmt: skip
     """All of a circuit on states that stay on chip: (B, K) expectation values, and (2, B, 2^n) final states to keep."""
     dtype = cos.dtype.element_ty
@@ -167,7 +59,7 @@ def run(
     else:
         re = tl.where(row == 0, 1.0, 0.0).to(dtype)
     im = (re * 0).to(dtype)
-    re, im = _forward(re, im, entry, base, sample, operations, reads, 0, n_operations, cos, sin)
+    re, im = forward(re, im, entry, base, sample, operations, reads, stages, 0, n_stages, half, cos, sin, WIDE)
     if KEEP:
         tl.store(states + place, re, mask=inside)
         tl.store(states + (batch.to(tl.int64) << QUBITS) + place, im, mask=inside)
@@ -176,7 +68,7 @@ def run(
     for t in range(n_terms):
         flip, read, off, odd, owner = _term(terms, t)
         flip, read = flip.to(tl.int32), read.to(tl.int32)
-        bit = _parity(entry, read) ^ off
+        bit = parity(entry, read) ^ off
         if flip == 0:
             part = _own_part(re, im, re, im, odd, bit)
         else:
@@ -190,8 +82,9 @@ def run(
 
 @kernel
 def run_back(
-    operations, reads, n_operations, cos, sin, states, cotangents, gradients, of_start, terms, coefficients, n_terms,
-    n_observables, batch, QUBITS: tl.constexpr, SAMPLES: tl.constexpr, HAS_START: tl.constexpr,
+    operations, reads, stages, n_stages, half, cos, sin, states, cotangents, gradients, of_start,
+    terms, coefficients, n_terms, n_observables, batch, QUBITS: tl.constexpr, SAMPLES: tl.constexpr, HAS_START: tl.constexpr,
+    WIDE: tl.constexpr,
 ):  # fmt: skip
     """The adjoint sweep on chip: lambda = sum_k cotangent_k O_k |state>, then both back through all operations.
 
@@ -216,7 +109,7 @@ def run_back(
         flip, read, off, odd, owner = _term(terms, t)
         flip, read = flip.to(tl.int32), read.to(tl.int32)
         weight = tl.load(coefficients + t) * tl.load(cotangents + sample * n_observables + owner)
-        weight = _signed(_parity(entry ^ flip, read) ^ off, -weight)
+        weight = signed(parity(entry ^ flip, read) ^ off, -weight)
         if flip == 0:
             far_re, far_im = re, im
         else:
@@ -227,9 +120,9 @@ def run_back(
         else:
             bra_re += weight * far_re
             bra_im += weight * far_im
-    re, im, bra_re, bra_im = _backward(
-        re, im, bra_re, bra_im, entry, base, sample, operations, reads, 0, n_operations, cos, sin,
-        gradients, batch, first_sample, SAMPLES, batch,
+    re, im, bra_re, bra_im = backward(
+        re, im, bra_re, bra_im, entry, base, sample, operations, reads, stages, 0, n_stages, half, cos, sin,
+        gradients, batch, first_sample, SAMPLES, batch, WIDE,
     )  # fmt: skip
     if HAS_START:
         tl.store(of_start + place, 2 * bra_re, mask=inside)
@@ -252,10 +145,10 @@ def _tile(basis, outside, n_outside, QUBITS: tl.constexpr, TILE: tl.constexpr):
 
 @kernel
 def one_pass(
-    operations, reads, first, last, cos, sin, states, batch, basis, outside, n_outside,
-    QUBITS: tl.constexpr, TILE: tl.constexpr, IS_FIRST: tl.constexpr,
+    operations, reads, stages, first, last, half, cos, sin, states, batch, basis, outside, n_outside,
+    QUBITS: tl.constexpr, TILE: tl.constexpr, IS_FIRST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    """Operations first to last on every tile of (2, B, 2^n) states in memory; the first pass starts from |0...0>."""
+    """Stages first to last on every tile of (2, B, 2^n) states in memory; the first pass starts from |0...0>."""
     dtype = cos.dtype.element_ty
     sample, base, entry, row = _tile(basis, outside, n_outside, QUBITS, TILE)
     real = states + (sample << QUBITS) + row
@@ -265,24 +158,25 @@ def one_pass(
         im = (re * 0).to(dtype)
     else:
         re, im = tl.load(real), tl.load(imaginary)
-    re, im = _forward(re, im, entry, base, sample, operations, reads, first, last, cos, sin)
+    re, im = forward(re, im, entry, base, sample, operations, reads, stages, first, last, half, cos, sin, WIDE)
     tl.store(real, re)
     tl.store(imaginary, im)
 
 
 @kernel
 def one_pass_back(
-    operations, reads, first, last, cos, sin, states, bras, gradients, batch, tiles, basis, outside, n_outside,
-    QUBITS: tl.constexpr, TILE: tl.constexpr,
+    operations, reads, stages, first, last, half, cos, sin, states, bras, gradients, batch, tiles,
+    basis, outside, n_outside,
+    QUBITS: tl.constexpr, TILE: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """The adjoint of `one_pass` on states and lambdas at once; derivatives are (G, B * tiles), a part from each tile."""
     sample, base, entry, row = _tile(basis, outside, n_outside, QUBITS, TILE)
     place, other = (sample << QUBITS) + row, batch.to(tl.int64) << QUBITS
     re, im = tl.load(states + place), tl.load(states + other + place)
     bra_re, bra_im = tl.load(bras + place), tl.load(bras + other + place)
-    re, im, bra_re, bra_im = _backward(
-        re, im, bra_re, bra_im, entry, base, sample, operations, reads, first, last, cos, sin,
-        gradients, batch.to(tl.int64) * tiles, tl.program_id(0).to(tl.int64), 1, batch,
+    re, im, bra_re, bra_im = backward(
+        re, im, bra_re, bra_im, entry, base, sample, operations, reads, stages, first, last, half, cos, sin,
+        gradients, batch.to(tl.int64) * tiles, tl.program_id(0).to(tl.int64), 1, batch, WIDE,
     )  # fmt: skip
     tl.store(states + place, re)
     tl.store(states + other + place, im)
@@ -301,7 +195,7 @@ def measure(
     re, im = tl.load(states + place), tl.load(states + other + place)
     for t in range(n_terms):
         flip, read, off, odd, _ = _term(terms, t)
-        bit = _wide_parity(row, read) ^ off
+        bit = wide_parity(row, read) ^ off
         if flip == 0:
             part = _own_part(re, im, re, im, odd, bit)
         else:
@@ -325,7 +219,7 @@ def weigh(
     for t in range(n_terms):
         flip, read, off, odd, owner = _term(terms, t)
         weight = tl.load(coefficients + t) * tl.load(cotangents + sample * n_observables + owner)
-        weight = _signed(_wide_parity(row ^ flip, read) ^ off, -weight)
+        weight = signed(wide_parity(row ^ flip, read) ^ off, -weight)
         if flip == 0:
             far_re, far_im = re, im
         else:

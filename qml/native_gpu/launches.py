@@ -12,6 +12,8 @@ ENTRIES_OF_A_PROGRAM = 128  # samples of few qubits share a program until it has
 ENTRIES_OF_A_WARP = 256  # amplitudes, of two numbers in float32, that a warp holds
 MOST_WARPS = 16
 ENTRIES_COLLECTED = 1024
+# Phases of a tile of so many bits are added up before they turn anything; in float64 the sines of every entry cost more.
+FEWEST_BITS_WIDE = {torch.float32: 7, torch.float64: 99}
 FUSED = {"enable_fp_fusion": True}  # said, since Triton's default is about to change
 
 
@@ -36,8 +38,8 @@ class Launches:
             padded = array if array.size else np.zeros(1, array.dtype)  # kernels want an address
             return torch.as_tensor(np.ascontiguousarray(padded), dtype=kind).to(device)
 
-        self._operations, self._reads = there(tables.operations.ravel()), there(tables.reads)
-        self._n_operations = len(tables.operations)
+        arrays = tables.operations.ravel(), tables.reads, tables.stages.ravel()
+        self._program, self._n_stages = [there(array) for array in arrays], len(tables.stages)
         self._constants = torch.as_tensor(tables.constants, dtype=dtype).to(device)
         self._shared, self._own = (
             (torch.as_tensor(columns).to(device), torch.as_tensor(half, dtype=dtype).to(device))
@@ -49,9 +51,8 @@ class Launches:
         shared = by_column(-1 - tables.gradient_columns, tables.gradient_factors, n_weights)
         terms = by_column(plan.terms[:, -1], plan.coefficients, n_observables)
         self._of_own, self._of_shared, self._of_terms = ([there(array) for array in csr] for csr in (own, shared, terms))
-        self._passes, last = [], 0
-        for one in plan.passes:
-            first, last = last, last + len(one.operations)
+        self._passes = []
+        for one, first, last in zip(plan.passes, (0, *tables.ends), tables.ends):
             basis = there(np.array(one.basis, np.int64)), there(np.array(one.outside, np.int64))
             self._passes.append((first, last, *basis, len(one.outside)))
 
@@ -72,14 +73,21 @@ class Launches:
         entries *= 2 if self.dtype == torch.float64 else 1
         return min(MOST_WARPS, _power_of_two(entries // ENTRIES_OF_A_WARP))
 
-    def trigonometry(self, samples: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosines and sines of half of all angles: shared ones, then a row for each sample."""
+    @property
+    def _wide(self) -> int:
+        """The kernels' WIDE."""
+        bits = self.plan.tile_bits
+        is_wide = bits >= FEWEST_BITS_WIDE[self.dtype] and (self._samples_of_a_program() == 1 or not self.plan.is_on_chip)
+        return bits if is_wide else 0
+
+    def trigonometry(self, samples: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Half of all angles, their cosines and sines: shared ones, then a row for each sample."""
         parts = [self._constants]
         for (columns, half), values in ((self._shared, weights), (self._own, samples)):
             if len(columns):
                 parts.append((values.index_select(-1, columns) * half).reshape(-1))
         angles = torch.cat([*parts, self._constants.new_zeros(1)])
-        return torch.cos(angles), torch.sin(angles)
+        return angles, torch.cos(angles), torch.sin(angles)
 
     def forward(self, trigonometry, start, batch: int, values: torch.Tensor, keep: bool) -> torch.Tensor | None:
         """Fills `values`, (B, K); (2, B, 2^n) final states if they are to be kept."""
@@ -101,9 +109,9 @@ class Launches:
         if self._n_terms == 0 or self.n_observables == 0:
             values.zero_()
         kernels.run[(-(-batch // samples),)](
-            self._operations, self._reads, self._n_operations, *trigonometry, values if start is None else start, values,
+            *self._program, self._n_stages, *trigonometry, values if start is None else start, values,
             states, self._terms, self._coefficients, self._n_terms, self.n_observables, batch,
-            QUBITS=self.plan.n_qubits, SAMPLES=samples, HAS_START=start is not None, KEEP=keep,
+            QUBITS=self.plan.n_qubits, SAMPLES=samples, HAS_START=start is not None, KEEP=keep, WIDE=self._wide,
             num_warps=self._warps(False), **FUSED,
         )  # fmt: skip
         return states if keep else None
@@ -114,8 +122,8 @@ class Launches:
             states[0], states[1] = start, 0
         for k, (first, last, basis, outside, n_outside) in enumerate(self._passes):
             kernels.one_pass[(batch * self._tiles,)](
-                self._operations, self._reads, first, last, *trigonometry, states, batch, basis, outside, n_outside,
-                QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, IS_FIRST=k == 0 and start is None,
+                *self._program, first, last, *trigonometry, states, batch, basis, outside, n_outside,
+                QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, IS_FIRST=k == 0 and start is None, WIDE=self._wide,
                 num_warps=self._warps(False), **FUSED,
             )  # fmt: skip
         return states
@@ -157,9 +165,10 @@ class Launches:
         samples = self._samples_of_a_program()
         of_start = torch.empty_like(states[0]) if has_start else None
         kernels.run_back[(-(-batch // samples),)](
-            self._operations, self._reads, self._n_operations, *trigonometry, states, cotangents, gradients,
+            *self._program, self._n_stages, *trigonometry, states, cotangents, gradients,
             of_start if has_start else gradients, self._terms, self._coefficients, self._n_terms, self.n_observables, batch,
-            QUBITS=self.plan.n_qubits, SAMPLES=samples, HAS_START=has_start, num_warps=self._warps(True), **FUSED,
+            QUBITS=self.plan.n_qubits, SAMPLES=samples, HAS_START=has_start, WIDE=self._wide,
+            num_warps=self._warps(True), **FUSED,
         )  # fmt: skip
         return of_start
 
@@ -172,7 +181,7 @@ class Launches:
         )  # fmt: skip
         for first, last, basis, outside, n_outside in reversed(self._passes):
             kernels.one_pass_back[(batch * self._tiles,)](
-                self._operations, self._reads, first, last, *trigonometry, states, bras, gradients, batch, self._tiles,
-                basis, outside, n_outside, num_warps=self._warps(True), **shape, **FUSED,
+                *self._program, first, last, *trigonometry, states, bras, gradients, batch, self._tiles,
+                basis, outside, n_outside, WIDE=self._wide, num_warps=self._warps(True), **shape, **FUSED,
             )  # fmt: skip
         return 2 * bras[0] if has_start else None

@@ -26,6 +26,8 @@ MOST_POSTPONED = 128  # operations that a pass may leave out before it is closed
 # Columns of `operations`: AT + sample * STRIDE is the angle's place, GRADIENT its row among derivatives or -1.
 KIND, FLIP, READ, OFF, AT, STRIDE, GRADIENT, COLUMNS = range(8)
 TURN, PHASE = 0, 1
+# Columns of `stages`: a turn, or neighbouring phases, which are one diagonal.
+STAGE_KIND, STAGE_FIRST, STAGE_END, STAGE_COLUMNS = range(4)
 # Columns of `terms` of observables.
 TERM_FLIP, TERM_READ, TERM_OFF, TERM_ODD, TERM_OWNER, TERM_COLUMNS = range(6)
 
@@ -44,6 +46,17 @@ class Pass:
     basis: tuple[int, ...]
     pivots: tuple[int, ...]
     outside: tuple[int, ...]
+
+    def stages(self, start: int) -> list[tuple[int, int, int]]:
+        """Rows of `stages`, where the first operation is number `start` of all."""
+        found: list[tuple[int, int, int]] = []
+        for k, operation in enumerate(self.operations, start):
+            kind = TURN if isinstance(operation, Turn) else PHASE
+            if kind == PHASE and found and found[-1][0] == PHASE:
+                found[-1] = PHASE, found[-1][1], k + 1
+            else:
+                found.append((kind, k, k + 1))
+        return found
 
     def local(self, operation: Turn | Phase) -> tuple[int, int]:
         """(flip, read) in terms of a tile's entries: bit j of an entry is whether basis[j] is in its index."""
@@ -172,6 +185,7 @@ class Tables:
 
     Attributes:
         operations: (n, COLUMNS), all passes end to end. reads: (n,): reads of whole row indices.
+        stages: (n, STAGE_COLUMNS). ends: of each pass, how many stages there are up to its end.
         constants: half angles. shared, own: (columns of weights or of samples' values, half coefficients).
         gradient_columns: (G,): of each derivative row, its column among samples' values, or -1 - that of weights.
         gradient_factors: (G,): what the derivative by the angle is multiplied with.
@@ -179,6 +193,8 @@ class Tables:
 
     operations: np.ndarray
     reads: np.ndarray
+    stages: np.ndarray
+    ends: tuple[int, ...]
     constants: np.ndarray
     shared: tuple[np.ndarray, np.ndarray]
     own: tuple[np.ndarray, np.ndarray]
@@ -199,8 +215,10 @@ def tables_of(plan: Plan, columns: np.ndarray, needs: tuple[bool, bool]) -> Tabl
     own = [a for a in angles if a.slot is not None and columns[a.slot] >= 0]
     at = {angle: (k, 0) for k, angle in enumerate([*constants, *shared])}
     at |= {angle: (len(at) + k, len(own)) for k, angle in enumerate(own)}
-    rows, gradients = [], []
+    rows, gradients, stages, ends = [], [], [], []
     for one in plan.passes:
+        stages += one.stages(len(rows))
+        ends.append(len(stages))
         for operation in one.operations:
             slot = operation.angle.slot
             wanted = slot is not None and needs[0 if columns[slot] >= 0 else 1]
@@ -212,6 +230,8 @@ def tables_of(plan: Plan, columns: np.ndarray, needs: tuple[bool, bool]) -> Tabl
     return Tables(
         _rows(rows, COLUMNS, np.int32),
         np.array([o.read for o in plan.operations], np.int64),
+        _rows(stages, STAGE_COLUMNS, np.int32),
+        tuple(ends),
         np.array([a.coefficient / 2 for a in constants]),
         _sources([-1 - columns[a.slot] for a in shared], shared),
         _sources([columns[a.slot] for a in own], own),
