@@ -323,6 +323,38 @@ def test_circuits_of_odd_shape_run(device):
     assert layer(torch.full((1, 2), torch.nan, device=device, dtype=torch.float64)).isnan().all()
 
 
+@pytest.mark.parametrize("per_sample", [False, True], ids=["shared_weights", "weights_per_sample"])
+def test_a_batch_in_pieces_gives_the_same(per_sample, device, monkeypatch, rng):
+    program, operators = lower(small_layer().circuit), as_list(["ZI", "XY"], 2)
+    half = len(program.slots) // 2
+    slots = Slots(tuple(range(half)), tuple(range(half, len(program.slots))))
+    shapes = (5, half), (5,) * per_sample + (len(slots.weights),), (5, 2)
+    tensors = [torch.tensor(rng.uniform(-2, 2, shape), device=device) for shape in shapes]
+    on_gpu, runs = engine(program, operators, slots), []
+    for size in (5, 2):
+        pieces = [slice(k, min(k + size, 5)) for k in range(0, 5, size)]
+        monkeypatch.setattr(on_gpu, "_pieces", lambda *_, pieces=pieces: pieces)
+        values, kept = on_gpu.forward(*tensors[:2], True)
+        assert (kept.states is None) is (size == 2)
+        runs.append((values, *on_gpu.vjp(*tensors, kept)))
+    for a, b in zip(*runs):
+        assert a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=1e-14)
+
+
+def test_a_state_that_does_not_fit_the_gpu_is_refused(monkeypatch):
+    from qml.native_gpu import engine as module
+
+    on_gpu = engine(lower(QuantumCircuit(3)), as_list("ZZZ", 3), Slots((), ()))
+    weights = type("Weights", (), {"is_cuda": True, "device": "cuda:0", "element_size": lambda self: 8})()
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    monkeypatch.setattr(module, "ALWAYS_THERE", 0)
+    monkeypatch.setattr(module, "_free", lambda _: 1 << 10)
+    assert [piece.stop - piece.start for piece in on_gpu._pieces(7, weights)] == [4, 3]
+    monkeypatch.setattr(module, "_free", lambda _: 100)
+    with pytest.raises(LabError, match="use fewer of them, float32, or the CPU"):
+        list(on_gpu._pieces(1, weights))
+
+
 def test_the_ledger_counts_what_ran_on_the_gpu(device):
     layer = small_layer().to(device)
     with qml.ledger(classical=False) as cost:

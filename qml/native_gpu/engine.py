@@ -25,9 +25,15 @@ ALWAYS_THERE = 1 << 28  # bytes that are taken without asking the driver what is
 
 @dataclass
 class Kept:
-    """A forward run's (2, B, 2^n) final states, for one gradient."""
+    """What a gradient can use of a forward run that was done in one piece.
 
-    states: torch.Tensor | None
+    Attributes:
+        trigonometry: half angles, their cosines and sines.
+        states: (2, B, 2^n) final ones, for one gradient, which uses them up.
+    """
+
+    trigonometry: tuple[torch.Tensor, ...] | None = None
+    states: torch.Tensor | None = None
 
 
 class GpuEngine:
@@ -117,15 +123,19 @@ class GpuEngine:
         launch = self._launch(weights, (False, False))
         values = weights.new_empty(len(inputs), self.n_observables)
         pieces = list(self._pieces(len(inputs), weights))
-        kept = Kept(None)
+        kept, keep = Kept(), keep and len(pieces) == 1
         for piece in pieces:
             own = weights[piece] if weights.dim() == 2 else weights
-            states = launch.forward(*self._prepared(launch, inputs[piece], own), values[piece], keep and len(pieces) == 1)
-            kept.states = states
+            trigonometry, start, batch = self._prepared(launch, inputs[piece], own)
+            states = launch.forward(trigonometry, start, batch, values[piece], keep)
+            if keep:
+                kept.trigonometry, kept.states = trigonometry, states
         return values, kept
 
-    def _prepared(self, launch: Launches, inputs: torch.Tensor, weights: torch.Tensor):
-        trigonometry = launch.trigonometry(self._samples(inputs, weights), weights)
+    def _prepared(self, launch: Launches, inputs: torch.Tensor, weights: torch.Tensor, kept: Kept | None = None):
+        trigonometry = kept.trigonometry if kept is not None else None
+        if trigonometry is None:
+            trigonometry = launch.trigonometry(self._samples(inputs, weights), weights)
         return trigonometry, self._start(inputs, weights), len(inputs)
 
     def vjp(
@@ -135,12 +145,12 @@ class GpuEngine:
         inputs, weights, cotangents = (tensor.contiguous() for tensor in (inputs, weights, cotangents))
         launch = self._launch(weights, tuple(bool(need) for need in needs))
         states = None
-        if kept is not None:  # used up: a second gradient computes them again
+        if kept is not None:  # a second gradient computes them again
             states, kept.states = kept.states, None
         of_samples, of_weights = [], None
         for piece in self._pieces(len(inputs), weights):
             own = weights[piece] if weights.dim() == 2 else weights
-            trigonometry, start, batch = self._prepared(launch, inputs[piece], own)
+            trigonometry, start, batch = self._prepared(launch, inputs[piece], own, kept)
             if states is None:
                 scratch = weights.new_empty(batch, self.n_observables)
                 states = launch.forward(trigonometry, start, batch, scratch, True)
