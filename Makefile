@@ -1,10 +1,10 @@
-# `make demo`: a barren-plateau study, from nothing.  `make test`: what CI runs.
+# `make demo`: a barren-plateau study, from nothing.  `make test`: what CI runs.  `make gpu-check`: the same for a GPU.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 export MPLBACKEND ?= Agg
 
-.PHONY: demo test lint install clean
+.PHONY: demo test gpu-check lint install clean
 install: $(VENV)/.installed
 
 # torch first and pinned: a resolver that meets it unpinned brings gigabytes of CUDA libraries.
@@ -22,6 +22,12 @@ demo: install
 test: install
 	$(BIN)/ruff check circuits qml studies tests
 	$(BIN)/python -m pytest -q -n 2
+
+# The GPU's tests on a GPU, in the precisions and sizes that the interpreter is too slow for.
+gpu-check: install
+	@reason=$$($(BIN)/python -c 'from qml.native_gpu.availability import missing_gpu; print(missing_gpu())') || exit 1; \
+	if [ -n "$$reason" ]; then echo "gpu-check skipped: $$reason"; else \
+	$(BIN)/python -m pytest -q -rs tests/test_gpu.py tests/test_gpu_only.py; fi
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

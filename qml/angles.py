@@ -106,6 +106,9 @@ class Angles(torch.nn.Module):
             ("_factors", np.ascontiguousarray(factors), dtype),
             ("_column", column, torch.int64),
             ("_order", order, torch.int64),
+            ("_amplitude_columns", np.array(self._amplitudes, int), torch.int64),
+            ("_rest_columns", np.array(self._rest, int), torch.int64),
+            ("_restored_columns", np.array(self._restored, int), torch.int64),
         ):
             self.register_buffer(name, torch.as_tensor(value, dtype=kind, device=device), persistent=False)
 
@@ -117,13 +120,13 @@ class Angles(torch.nn.Module):
         return self._normalised(angles) if self._amplitudes else angles
 
     def _normalised(self, angles: torch.Tensor) -> torch.Tensor:
-        amplitudes = angles[..., self._amplitudes]
+        amplitudes = angles[..., self._amplitude_columns]
         # Scaled first, so that vectors of tiny or huge entries keep their direction.
         amplitudes = amplitudes / amplitudes.detach().abs().amax(dim=-1, keepdim=True)
         amplitudes = amplitudes / amplitudes.norm(dim=-1, keepdim=True)
         if not self._rest:
             return amplitudes
-        return torch.cat([amplitudes, angles[..., self._rest]], dim=-1)[..., self._restored]
+        return torch.cat([amplitudes, angles[..., self._rest_columns]], dim=-1)[..., self._restored_columns]
 
     def _evaluate(self, parameters: torch.Tensor) -> torch.Tensor:
         if self._is_gather:
@@ -133,7 +136,8 @@ class Angles(torch.nn.Module):
         if self._formulas is None:
             return angles
         values = self._formulas(*parameters.unbind(-1))
-        columns = [torch.as_tensor(v, dtype=angles.dtype, device=angles.device) for v in values]
+        # Numbers are filled in on the device: to copy them there would be to wait for it.
+        columns = [v.to(angles.dtype) if isinstance(v, torch.Tensor) else angles.new_full((), float(v)) for v in values]
         formulas = torch.stack([column.expand(angles.shape[:-1]) for column in columns], dim=-1)
         return torch.cat([angles, formulas], dim=-1)[..., self._order]
 

@@ -5,6 +5,8 @@ forward run kept to the gradient. While a `torch.func` transform is active or `t
 `setup_context` and `vmap` call opaque custom operators; there a vmapped axis is folded into the engine's batch.
 
 Gradients of gradients are exact; a third derivative raises.
+
+Where `_gpu` finds an engine for the tensors, they stay on their GPU; all else goes by NumPy.
 """
 
 import weakref
@@ -15,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from circuits.errors import Unsupported
 from qml.evaluation import Evaluation
+from qml.native_gpu import availability
 
 _EVALUATIONS: "weakref.WeakValueDictionary[int, Evaluation]" = weakref.WeakValueDictionary()
 NOTHING_DRAWN = np.random.SeedSequence(0)  # what exact methods are given
@@ -61,6 +64,11 @@ def _tensors(like: torch.Tensor, *arrays: np.ndarray) -> tuple[torch.Tensor, ...
     return tuple(_tensor(array, like) for array in arrays)
 
 
+def _gpu(evaluation: Evaluation, tensor: torch.Tensor):
+    """What runs on the tensor's own GPU, or None."""
+    return evaluation.on_tensors() if availability.takes(tensor) else None
+
+
 def _sequence(evaluation: Evaluation, seed: torch.Tensor) -> np.random.SeedSequence:
     if not evaluation.is_random:
         return NOTHING_DRAWN
@@ -74,6 +82,9 @@ class _Eager(torch.autograd.Function):
         ctx.evaluation, ctx.handle, ctx.seed = evaluation, handle, seed
         ctx.save_for_backward(inputs, weights)
         ctx.needs = needs = ctx.needs_input_grad[3:]
+        if (gpu := _gpu(evaluation, weights)) is not None:
+            values, ctx.kept = gpu.forward(inputs, weights, True in needs)
+            return values
         arrays = _array(inputs), _array(weights)
         values, ctx.kept = evaluation.forward(*arrays, _sequence(evaluation, seed), True in needs)
         return _tensor(values, weights)
@@ -91,6 +102,8 @@ class _Eager(torch.autograd.Function):
 
 
 def _vjp(ctx, inputs, weights, cotangents, seed):
+    if (gpu := _gpu(ctx.evaluation, weights)) is not None:
+        return gpu.vjp(inputs, weights, cotangents, ctx.kept, ctx.needs)
     arrays = _array(inputs), _array(weights), _array(cotangents)
     gradients = ctx.evaluation.vjp(*arrays, _sequence(ctx.evaluation, seed), ctx.kept, ctx.needs)
     return _tensor(gradients[0], weights), _tensor(gradients[1], weights)
@@ -107,6 +120,8 @@ class _EagerVjp(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, v_inputs, v_weights):
         inputs, weights, cotangents, seed = ctx.saved_tensors
+        if (gpu := _gpu(ctx.evaluation, weights)) is not None:
+            gpu.refuse_second()
         arrays = [_array(t) for t in (inputs, weights, cotangents, v_inputs, v_weights)]
         return None, *_tensors(weights, *ctx.evaluation.second(*arrays, _sequence(ctx.evaluation, seed))), None
 
@@ -114,6 +129,8 @@ class _EagerVjp(torch.autograd.Function):
 @torch.library.custom_op("qml_lab::expectation", mutates_args=())
 def _op(inputs: torch.Tensor, weights: torch.Tensor, seed: torch.Tensor, handle: int) -> torch.Tensor:
     evaluation = _EVALUATIONS[handle]
+    if (gpu := _gpu(evaluation, weights)) is not None:
+        return gpu.forward(inputs, weights, False)[0]
     values = evaluation.values(_array(inputs), _array(weights), _sequence(evaluation, seed))
     return _tensor(values, weights)
 
@@ -128,9 +145,11 @@ def _vjp_op(
     inputs: torch.Tensor, weights: torch.Tensor, cotangents: torch.Tensor, seed: torch.Tensor,
     handle: int, needs_inputs: bool, needs_weights: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    arrays = [_array(t) for t in (inputs, weights, cotangents)]
     needs = needs_inputs, needs_weights
     evaluation = _EVALUATIONS[handle]
+    if (gpu := _gpu(evaluation, weights)) is not None:
+        return gpu.vjp(inputs, weights, cotangents, None, needs)
+    arrays = [_array(t) for t in (inputs, weights, cotangents)]
     return _tensors(weights, *evaluation.vjp(*arrays, _sequence(evaluation, seed), needs=needs))
 
 
@@ -144,8 +163,10 @@ def _second_op(
     inputs: torch.Tensor, weights: torch.Tensor, cotangents: torch.Tensor,
     v_inputs: torch.Tensor, v_weights: torch.Tensor, seed: torch.Tensor, handle: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
-    arrays = [_array(t) for t in (inputs, weights, cotangents, v_inputs, v_weights)]
     evaluation = _EVALUATIONS[handle]
+    if (gpu := _gpu(evaluation, weights)) is not None:
+        gpu.refuse_second()
+    arrays = [_array(t) for t in (inputs, weights, cotangents, v_inputs, v_weights)]
     return _tensors(weights, *evaluation.second(*arrays, _sequence(evaluation, seed)))
 
 

@@ -6,6 +6,7 @@ Known faults of other packages are named by their number where they apply here.
 import importlib.metadata
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from qml.known_faults import applying
 
 PACKAGES = (
     *("hybrid-qml-lab", "numpy", "scipy", "numba", "torch", "scikit-learn", "qiskit", "qiskit-aer"),
-    *("qiskit-aer-gpu", "pennylane", "pennylane-lightning"),
+    *("qiskit-aer-gpu", "pennylane", "pennylane-lightning", "triton"),
 )
 CLASHING = ("circuits", "qml", "studies")  # distributions of other people that import under our names
 PROBE_SECONDS = 120
@@ -30,6 +31,21 @@ circuit.measure_all()
 simulator = AerSimulator(method="statevector", device="GPU", cuStateVec_enable=True)
 result = simulator.run(circuit, shots=1).result()
 print("used" if result.success and result.results[0].metadata.get("cuStateVec_enable") else "unused")
+"""
+_NATIVE_GPU_PROBE = """
+import torch
+from circuits import ansatze, encodings
+from qml import QuantumLayer
+layer = QuantumLayer(encodings.angle(2).compose(ansatze.hardware_efficient(2, 1)), seed=0)
+x = torch.tensor([[0.3, -0.7]])
+found = []
+for device in ("cpu", "cuda"):
+    layer.to(device).zero_grad()
+    values = layer(x.to(device))
+    values.sum().backward()
+    found.append(torch.cat([values.detach().cpu().ravel(), layer.w.grad.cpu().ravel()]))
+assert torch.allclose(*found, atol=1e-5), f"values and gradients differ by {(found[0] - found[1]).abs().max():.3g}"
+print("runs: values and gradients of two qubits are those of the CPU")
 """
 _AER_GPU_PROBE = "from qml.diagnosis import probe\nprint(probe('aer', device='GPU'))"
 
@@ -152,7 +168,8 @@ def _backends() -> list[Check]:
 
 
 def _graphics(versions: dict[str, str | None]) -> list[Check]:
-    checks = [_torch_cuda()]
+    checks = [_driver(), _torch_cuda()]
+    checks += _native_gpu(checks[-1].works is True)
     if not (versions["qiskit-aer"] or versions["qiskit-aer-gpu"]):
         return [
             *checks,
@@ -186,6 +203,33 @@ def _torch_cuda() -> Check:
         return f"runs with CUDA {torch.version.cuda}: {', '.join(names)}"
 
     return _tried("GPU, torch", run)
+
+
+def _driver() -> Check:
+    """What NVIDIA's own program says of the driver and its GPUs."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return Check("GPU, driver", None, "no nvidia-smi here, so no NVIDIA driver")
+
+    def run() -> str:
+        query = "--query-gpu=name,driver_version,memory.total"
+        done = subprocess.run([program, query, "--format=csv,noheader"], capture_output=True, text=True, timeout=30)
+        if done.returncode:
+            raise LabError(" ".join((done.stderr or done.stdout).split()) or f"nvidia-smi ended with {done.returncode}")
+        return "; ".join(done.stdout.strip().splitlines())
+
+    return _tried("GPU, driver", run)
+
+
+def _native_gpu(torch_runs: bool) -> list[Check]:
+    """Triton, and our kernels on it."""
+    version = _version("triton")
+    if version is None:
+        cure = "CUDA builds of torch for Linux bring it; else pip install triton"
+        return [Check("GPU, native", False if torch_runs else None, f"Triton is not installed: {cure}")]
+    if not torch_runs:
+        return [Check("GPU, native", None, f"Triton {version} has no GPU here; its interpreter runs the tests on the CPU")]
+    return [_tried("GPU, native", lambda: f"Triton {version} {_in_process(_NATIVE_GPU_PROBE)}")]
 
 
 def _custatevec() -> str:

@@ -41,6 +41,10 @@ class Evaluation:
         """Whether a value or a gradient depends on the seed."""
         return self.shots is not None or self.method.is_random
 
+    def on_tensors(self) -> Any:
+        """What runs on a GPU's tensors, or None where the CPU does: with shots, and by other methods than adjoint."""
+        return self.compiled.on_tensors() if self.shots is None and self.method.uses_vjp else None
+
     def values(self, inputs: np.ndarray, weights: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
         """(B, K) expectation values, exact or estimated."""
         return self.forward(inputs, weights, seed, keep=False)[0]

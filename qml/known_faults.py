@@ -11,6 +11,9 @@ FAULTS = {
     ),
     "qiskit-aer#2144": ("cuStateVec is silently not used: times measured with it are those of Aer's own kernels"),
     "qiskit-aer#2244": ("bound parameters with batched shots are wrong on several GPUs: set CUDA_VISIBLE_DEVICES to one"),
+    "qiskit-aer#2340": (
+        "with blocking over several GPUs outcomes are sampled that have no amplitude: set CUDA_VISIBLE_DEVICES to one"
+    ),
     "qiskit-aer#2460": ("blocking over several GPUs can return a state of the wrong norm: set CUDA_VISIBLE_DEVICES to one"),
     "qiskit-aer#2438": (
         "Aer's EstimatorV2 takes time quadratic in the rows of parameters and must not be forked: the lab's "
@@ -35,6 +38,7 @@ def applying(versions: dict[str, str | None], aer_gpu: bool, custatevec: bool | 
         "qiskit-aer#2374": bool(gpu_wheel) and _cuda_of_torch() >= 13,
         "qiskit-aer#2144": custatevec is False,
         "qiskit-aer#2244": aer_gpu and _n_gpus() > 1,
+        "qiskit-aer#2340": aer_gpu and _n_gpus() > 1,
         "qiskit-aer#2460": aer_gpu and _n_gpus() > 1,
         "qiskit-aer#2438": bool(cpu_wheel or gpu_wheel),
         "pennylane-lightning#987": versions["pennylane-lightning"] is not None,

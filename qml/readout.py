@@ -90,7 +90,7 @@ class Readout(torch.nn.Module):
         super().__init__()
         self._coefficients = Angles(analyse(strings.expressions, list(parameters)))
         owners, places = (list(column) for column in zip(*strings.places))
-        self._places = places
+        self.register_buffer("_places", torch.tensor(places), persistent=False)
         sums = np.zeros((len(places), len(strings.observables)))
         sums[np.arange(len(places)), owners] = 1
         for name, matrix in (("_constant", strings.constant.T), ("_sums", sums)):

@@ -3,6 +3,7 @@
 import numpy as np
 import pennylane as qp
 import pytest
+import torch
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
 from qiskit_aer import AerSimulator
@@ -13,6 +14,7 @@ from circuits import ansatze, observables
 from circuits.errors import LabError, UnknownName, Unsupported
 from circuits.families import members
 from qml import QuantumLayer
+from qml.backends.aer import AerBackend, _check_norm
 from qml.backends.base import resolve
 
 BACKENDS = members("qml.backends")
@@ -171,3 +173,45 @@ def test_noise_acts_on_every_gate_alike_in_counts_and_in_expectations(gate):
     for qubit, (value, error) in enumerate(zip(values, errors)):
         z = sum(number * (1 - 2 * int(key[-1 - qubit])) for key, number in counts.items()) / shots
         assert abs(z - value) < 5 * np.hypot(error, 1 / np.sqrt(shots))
+
+
+def test_on_a_gpu_aer_binds_rows_in_batches_cut_to_its_memory(monkeypatch):
+    runs = []
+
+    def on_the_cpu(circuits, dtype, **options):
+        runs.append(options)
+        options = {key: value for key, value in options.items() if key != "batched_shots_gpu"}
+        return AerBackend.run(AerBackend(), circuits, dtype, **options)
+
+    backend = AerBackend()
+    layer = QuantumLayer(ansatze.random_pauli(2, 2, seed=0), backend=backend, diff_method="parameter-shift", seed=1)
+    layer().sum().backward()
+    expected = next(layer.parameters()).grad
+    for n_gpus, options, batched in ((1, {}, True), (2, {}, False), (1, {"cuStateVec_enable": True}, False)):
+        runs.clear()
+        on_gpu = AerBackend(**options)
+        on_gpu.device = "GPU"
+        monkeypatch.setattr(type(on_gpu), "_n_gpus", lambda self, n=n_gpus: n)
+        monkeypatch.setattr(type(on_gpu), "_gpu_bytes", lambda self: 4 * 3 * (16 << 2))  # room for three rows
+        on_gpu.run = on_the_cpu
+        settings = {"diff_method": "parameter-shift", "seed": 1, "dtype": torch.float64}
+        twin = QuantumLayer(ansatze.random_pauli(2, 2, seed=0), backend=on_gpu, **settings)
+        twin().sum().backward()
+        bound = [run for run in runs if "parameter_binds" in run]
+        assert all(run["runtime_parameter_bind_enable"] for run in bound) and len(bound) > 1
+        assert all(len(next(iter(run["parameter_binds"][0].values()))) <= 3 for run in bound)
+        assert all(run.get("batched_shots_gpu", False) is batched for run in bound)
+        assert torch.allclose(next(twin.parameters()).grad.float(), expected, atol=1e-5)
+
+
+def test_a_simulator_that_asks_for_a_gpu_is_tried_before_it_is_believed():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(LabError, match="does not run on a GPU here"):
+        resolve(AerSimulator(device="GPU"))
+
+
+def test_a_state_that_lost_norm_over_chunks_is_refused():
+    _check_norm(np.array([0.6, 0.8j]))
+    with pytest.raises(LabError, match="2460"):
+        _check_norm(np.array([0.6, 0.7j]))

@@ -97,6 +97,7 @@ def test_a_machine_without_a_gpu_is_said_to_have_none():
         pytest.skip("this machine has a GPU")
     checks = by_name(qml.doctor())
     assert checks["GPU, torch"].works is None and not checks["GPU, Aer"].works
+    assert checks["GPU, driver"].works is None and checks["GPU, native"].works is None
     assert "GPU, cuStateVec" not in checks
 
 
@@ -111,6 +112,7 @@ def test_a_machine_without_a_gpu_is_said_to_have_none():
         ("qiskit-aer#2374", {"qiskit-aer": None, "qiskit-aer-gpu": "0.18.2"}, True, None),
         ("qiskit-aer#2144", {}, True, False),
         ("qiskit-aer#2244", {}, True, None),
+        ("qiskit-aer#2340", {}, True, None),
         ("qiskit-aer#2460", {}, True, None),
         ("qiskit-aer#2438", {}, False, None),
         ("pennylane-lightning#987", {"pennylane-lightning": "0.45.0"}, False, None),

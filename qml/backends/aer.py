@@ -16,6 +16,7 @@ from qml.backends.base import Backend, Compiled, Slots, check_memory, check_shot
 
 MOST_CHECKED = 28  # qubits Aer's own target allows on any machine of today
 MOST_ROWS = 4096  # angle rows per run
+SMALL_GPU_BYTES = 4 << 30
 MOST_QUBITS = 22  # of a run with a batch register: larger batches are cut
 # Below this many qubits Aer's threads wait for each other longer than they work, above all on a busy machine.
 SMALL_STATES_ON_ONE_THREAD = {"statevector_parallel_threshold": 16}
@@ -32,7 +33,10 @@ class AerCircuit(Compiled):
         from qml.aer.adjoint import TwoRuns
 
         def run(circuit: QuantumCircuit, fuse: bool) -> dict:
-            return self.backend.run(circuit, dtype, shots=1, fusion_enable=fuse).data(0)
+            saved = self.backend.run(circuit, dtype, shots=1, fusion_enable=fuse).data(0)
+            if self.backend.option("blocking_enable") and "states" in saved:
+                _check_norm(saved["states"])
+            return saved
 
         return TwoRuns(self.program, self._sums, self.slots, run)
 
@@ -162,11 +166,12 @@ class AerCircuit(Compiled):
     def _rows(self, circuit: QuantumCircuit, parameters: dict, inputs, weights, **options):
         """What Aer saved for each row of angles; one run per chunk of rows."""
         angles = self.slots.join(inputs, weights).astype(float)
-        for start in range(0, len(inputs), MOST_ROWS):
-            part = angles[:, start : start + MOST_ROWS]
+        size = self.backend.rows_at_once(self.program.n_qubits, weights.dtype)
+        for start in range(0, len(inputs), size):
+            part = angles[:, start : start + size]
             if parameters:
                 binds = {parameter: part[slot].tolist() for slot, parameter in parameters.items()}
-                options.update(parameter_binds=[binds], runtime_parameter_bind_enable=True)
+                options.update(parameter_binds=[binds], runtime_parameter_bind_enable=True, **self.backend.batching())
                 result = self.backend.run(circuit, weights.dtype, **options)
             else:
                 result = self.backend.run([circuit] * part.shape[1], weights.dtype, **options)
@@ -175,6 +180,16 @@ class AerCircuit(Compiled):
             yield from (result.data(row) for row in range(part.shape[1]))
             if "seed_simulator" in options:
                 options["seed_simulator"] = (options["seed_simulator"] + 104729) % 2**31
+
+
+def _check_norm(states) -> None:
+    """Raise `LabError` unless the state has norm 1: over several GPUs Aer's chunks can lose some of it, and say nothing."""
+    norm = float(np.linalg.norm(states))
+    if abs(norm - 1) > 1e-3:
+        raise LabError(
+            f"Aer gave a state of norm {norm:.6g} over chunks (qiskit-aer#2460): use one GPU (CUDA_VISIBLE_DEVICES=0), "
+            "or leave out blocking_enable"
+        )
 
 
 def _outcomes(counts: dict[str, int]) -> np.ndarray:
@@ -190,7 +205,8 @@ class AerBackend(Backend):
         device: "CPU" or "GPU"; a GPU is believed only after a one-qubit run on it.
         noise: a `qiskit_aer.noise.NoiseModel`; only values from shots then.
         simulator: an `AerSimulator` whose options are kept.
-        options: any further option of `AerSimulator`, such as `max_parallel_threads` or `cuStateVec_enable`.
+        options: any further option of `AerSimulator`, such as `max_parallel_threads`, `cuStateVec_enable`, or
+            `blocking_enable` with `blocking_qubits`, which spreads one state over several GPUs.
     """
 
     name = "aer"
@@ -207,7 +223,9 @@ class AerBackend(Backend):
         self._options = options
         if noise is None and simulator is not None:
             self.noise = simulator.options.get("noise_model")
-        if device == "GPU":
+        if simulator is not None:
+            self.device = str(simulator.options.get("device") or device)
+        if self.device == "GPU":
             self._probe_gpu()
 
     def _probe_gpu(self) -> None:
@@ -215,12 +233,46 @@ class AerBackend(Backend):
         try:
             circuit = QuantumCircuit(1)
             circuit.measure_all()
-            self.run(circuit, np.dtype(np.float64), shots=1)
+            result = self.run(circuit, np.dtype(np.float64), shots=1).results[0]
+            if result.metadata.get("device") != "GPU":
+                raise LabError(f"a run came back from the {result.metadata.get('device')}")
         except Exception as error:
             raise LabError(
                 f"Aer does not run on a GPU here ({' '.join(str(error).split())[:160]}): use device='CPU', or install "
                 "'hybrid-qml-lab[aer-gpu]' in place of [aer] on a machine with an NVIDIA GPU; `qml doctor` says more"
             ) from None
+
+    def option(self, name: str) -> Any:
+        """What the simulator is told beside its device, or None."""
+        return self._options.get(name) if self._given is None else self._given.options.get(name)
+
+    def batching(self) -> dict[str, bool]:
+        """Options by which rows of angles are run together: on one GPU as one batch.
+
+        Over several GPUs Aer gives wrong values for bound rows in a batch (qiskit-aer#2244); cuStateVec takes no batches.
+        """
+        plain = self.device == "CPU" or self.option("cuStateVec_enable") or self._n_gpus() > 1
+        return {} if plain else {"batched_shots_gpu": True}
+
+    def _n_gpus(self) -> int:
+        import torch
+
+        targets = self.option("target_gpus")
+        return len(targets) if targets else max(1, torch.cuda.device_count())
+
+    def rows_at_once(self, n_qubits: int, dtype: np.dtype) -> int:
+        """Rows of angles in one run; on a GPU no more than fit a quarter of its memory."""
+        if self.device == "CPU":
+            return MOST_ROWS
+        return max(1, min(MOST_ROWS, self._gpu_bytes() // 4 // (2 * np.dtype(dtype).itemsize << n_qubits)))
+
+    def _gpu_bytes(self) -> int:
+        """Of one GPU, as torch knows it, or else of a small one: Aer itself does not tell."""
+        import torch
+
+        if not torch.cuda.is_available():
+            return SMALL_GPU_BYTES
+        return torch.cuda.get_device_properties((self.option("target_gpus") or [0])[0]).total_memory
 
     def _simulator(self):
         from qiskit_aer import AerSimulator

@@ -114,6 +114,10 @@ class Compiled(ABC):
         with self._entered(inputs, weights, prepared=int(again), sweeps=2 + again):
             return self._vjp(inputs, weights, cotangents, kept)
 
+    def on_tensors(self) -> Any:
+        """What runs on a GPU's torch tensors (`native_gpu.tensors.OnTensors`), or None: they go by the CPU's arrays."""
+        return None
+
     def second(
         self, inputs: np.ndarray, weights: np.ndarray, cotangents: np.ndarray, v_inputs: np.ndarray, v_weights: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:

@@ -1,4 +1,4 @@
-"""The lab's own batched state-vector engine: exact, adjoint gradients, shots; on the CPU's threads."""
+"""The lab's own batched state-vector engine: exact, adjoint gradients, shots; on the CPU's threads, or a GPU's tensors."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -26,6 +26,17 @@ class NativeCircuit(Compiled):
     def _fast(self) -> FastEngine | EvolvingEngine:
         engine = EvolvingEngine if self.program.is_evolving else FastEngine
         return engine(self.program, self.observables, self.slots.inputs, self.slots.weights)
+
+    @cached_property
+    def _on_tensors(self):
+        from qml.native_gpu.tensors import OnTensors
+
+        return OnTensors(self)
+
+    def on_tensors(self):
+        if self.program.is_evolving:
+            raise Unsupported("the GPU kernels have no evolution by a sum that does not commute: move the tensors to the CPU")
+        return self._on_tensors
 
     @cached_property
     def _small(self) -> set[tuple[int, str]]:
@@ -111,7 +122,7 @@ class NativeBackend(Backend):
 
     name = "native"
     adjoint = True
-    summary = "our own batched state-vector engine on the CPU"
+    summary = "our own batched state-vector engine on the CPU, and on a GPU where the tensors are there"
 
     def compile(self, program, observables, slots=None) -> NativeCircuit:
         if program.n_qubits > 40:  # no machine holds it, and masks of more than 62 bits are never made

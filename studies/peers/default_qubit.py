@@ -16,7 +16,12 @@ def build(workload: Workload):
 
 
 def build_on(workload: Workload, device, diff_method: str):
-    """The workload as a QNode of a device."""
+    """A step of the workload as a QNode of a device."""
+    return torch_step(workload, expectations_on(workload, device, diff_method))
+
+
+def expectations_on(workload: Workload, device, diff_method: str):
+    """The workload as a QNode of a device: a torch function (inputs, weights) -> (B, K)."""
     import pennylane as qp
 
     operations = {
@@ -42,7 +47,7 @@ def build_on(workload: Workload, device, diff_method: str):
             operations[gate.name](*arguments, wires=gate.qubits)
         return [qp.expval(term) for term in observables]
 
-    return torch_step(workload, lambda x, w: torch.stack(list(circuit(x, w)), dim=-1))
+    return lambda x, w: torch.stack(list(circuit(x, w)), dim=-1)
 
 
 def torch_step(workload: Workload, expectations):

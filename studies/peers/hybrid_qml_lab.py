@@ -13,7 +13,7 @@ REQUIRES = ()
 DTYPES = ("float32", "float64")
 
 
-def layer(workload: Workload) -> QuantumLayer:
+def layer(workload: Workload, backend="native") -> QuantumLayer:
     """The layer at the workload's weights, which are zeros where each sample has its own."""
     n = workload.n_qubits
     angles = {"x": ParameterVector("x", n), "w": ParameterVector("w", workload.n_weights)}
@@ -27,7 +27,7 @@ def layer(workload: Workload) -> QuantumLayer:
     ]
     weights = workload.numbers[1]
     init = np.zeros(workload.n_weights) if workload.per_sample else weights
-    return QuantumLayer(circuit, observables, init={"w": init}, dtype=getattr(torch, workload.dtype))
+    return QuantumLayer(circuit, observables, backend=backend, init={"w": init}, dtype=getattr(torch, workload.dtype))
 
 
 def build(workload: Workload):

@@ -1,0 +1,255 @@
+"""The Triton kernels: a table of operations interpreted at run time on tiles that stay on chip.
+
+Nothing here is compiled for a circuit: only for a number of entries, a precision, and whether states are kept.
+"""
+
+import triton
+import triton.language as tl
+
+from qml.native_gpu.tiles import backward, forward, parity, signed, wide_parity
+
+# Integers that vary from circuit to circuit: a kernel is not to be compiled again for those that are 1 or divisible by 16.
+_COUNTS = ["n_stages", "first", "last", "n_terms", "n_observables", "batch", "n_columns", "tiles", "n_rows", "n_outside"]
+_POINTERS = [  # nor for addresses that are not multiples of 16; those of whole states always are
+    *("operations", "reads", "stages", "half", "cos", "sin", "start", "values", "terms", "coefficients", "cotangents"),
+    *("gradients", "basis", "outside", "partial", "starts", "rows", "factors", "out"),
+]
+kernel = triton.jit(do_not_specialize=_COUNTS, do_not_specialize_on_alignment=_POINTERS)
+
+
+@triton.jit
+def _term(terms, t):
+    """(flip, read, off, odd, owner) of an observables' term."""
+    at = terms + 5 * t
+    return tl.load(at), tl.load(at + 1), tl.load(at + 2).to(tl.int32), tl.load(at + 3), tl.load(at + 4)
+
+
+@triton.jit
+def _own_part(re, im, far_re, far_im, odd, bit):
+    """A term's part in each row of <state| P |state>, of which the odd ones are imaginary."""
+    if odd == 1:
+        part = far_re * im - far_im * re
+    else:
+        part = -far_re * re - far_im * im
+    return signed(bit, part)
+
+
+@kernel
+def run(
+    operations, reads, stages, n_stages, half, cos, sin, start, values, states,
+    terms, coefficients, n_terms, n_observables, batch,
+    QUBITS: tl.constexpr, SAMPLES: tl.constexpr, HAS_START: tl.constexpr, KEEP: tl.constexpr,
+    WIDE: tl.constexpr,
+):  # fmt: skip
+    """All of a circuit on states that stay on chip: (B, K) expectation values, and (2, B, 2^n) final states to keep."""
+    dtype = cos.dtype.element_ty
+    program = tl.program_id(0).to(tl.int64)
+    entry = tl.arange(0, SAMPLES << QUBITS)
+    row = entry & ((1 << QUBITS) - 1)
+    first_sample = program * SAMPLES
+    base = first_sample * 0
+    place = (first_sample << QUBITS) + entry
+    inside = place < (batch.to(tl.int64) << QUBITS)
+    if SAMPLES == 1:
+        sample = first_sample
+    else:
+        sample = tl.minimum(first_sample + (entry >> QUBITS), batch - 1)
+    if HAS_START:
+        re = tl.load(start + place, mask=inside, other=0.0)
+    else:
+        re = tl.where(row == 0, 1.0, 0.0).to(dtype)
+    im = (re * 0).to(dtype)
+    re, im = forward(re, im, entry, base, sample, operations, reads, stages, 0, n_stages, half, cos, sin, WIDE)
+    if KEEP:
+        tl.store(states + place, re, mask=inside)
+        tl.store(states + (batch.to(tl.int64) << QUBITS) + place, im, mask=inside)
+    total = tl.zeros([SAMPLES], dtype)
+    owner_before = -1
+    for t in range(n_terms):
+        flip, read, off, odd, owner = _term(terms, t)
+        flip, read = flip.to(tl.int32), read.to(tl.int32)
+        bit = parity(entry, read) ^ off
+        if flip == 0:
+            part = _own_part(re, im, re, im, odd, bit)
+        else:
+            part = _own_part(re, im, tl.gather(re, entry ^ flip, 0), tl.gather(im, entry ^ flip, 0), odd, bit)
+        sums = tl.sum(tl.reshape(part, (SAMPLES, 1 << QUBITS)), 1) * tl.load(coefficients + t)
+        total = tl.where(owner == owner_before, total + sums, sums)
+        owner_before = owner.to(tl.int32)
+        samples = first_sample + tl.arange(0, SAMPLES)
+        tl.store(values + samples * n_observables + owner, total, mask=samples < batch)
+
+
+@kernel
+def run_back(
+    operations, reads, stages, n_stages, half, cos, sin, states, cotangents, gradients, of_start,
+    terms, coefficients, n_terms, n_observables, batch, QUBITS: tl.constexpr, SAMPLES: tl.constexpr, HAS_START: tl.constexpr,
+    WIDE: tl.constexpr,
+):  # fmt: skip
+    """The adjoint sweep on chip: lambda = sum_k cotangent_k O_k |state>, then both back through all operations.
+
+    Derivatives are (G, B); `of_start`, (B, 2^n), those by the initial amplitudes.
+    """
+    dtype = cos.dtype.element_ty
+    program = tl.program_id(0).to(tl.int64)
+    entry = tl.arange(0, SAMPLES << QUBITS)
+    first_sample = program * SAMPLES
+    base = first_sample * 0
+    place = (first_sample << QUBITS) + entry
+    inside = place < (batch.to(tl.int64) << QUBITS)
+    if SAMPLES == 1:
+        sample = first_sample
+    else:
+        sample = tl.minimum(first_sample + (entry >> QUBITS), batch - 1)
+    re = tl.load(states + place, mask=inside, other=0.0)
+    im = tl.load(states + (batch.to(tl.int64) << QUBITS) + place, mask=inside, other=0.0)
+    bra_re = (re * 0).to(dtype)
+    bra_im = bra_re
+    for t in range(n_terms):
+        flip, read, off, odd, owner = _term(terms, t)
+        flip, read = flip.to(tl.int32), read.to(tl.int32)
+        weight = tl.load(coefficients + t) * tl.load(cotangents + sample * n_observables + owner)
+        weight = signed(parity(entry ^ flip, read) ^ off, -weight)
+        if flip == 0:
+            far_re, far_im = re, im
+        else:
+            far_re, far_im = tl.gather(re, entry ^ flip, 0), tl.gather(im, entry ^ flip, 0)
+        if odd == 1:
+            bra_re -= weight * far_im
+            bra_im += weight * far_re
+        else:
+            bra_re += weight * far_re
+            bra_im += weight * far_im
+    re, im, bra_re, bra_im = backward(
+        re, im, bra_re, bra_im, entry, base, sample, operations, reads, stages, 0, n_stages, half, cos, sin,
+        gradients, batch, first_sample, SAMPLES, batch, WIDE,
+    )  # fmt: skip
+    if HAS_START:
+        tl.store(of_start + place, 2 * bra_re, mask=inside)
+
+
+@triton.jit
+def _tile(basis, outside, n_outside, QUBITS: tl.constexpr, TILE: tl.constexpr):
+    """(sample, base of the coset, row of each entry) of this program."""
+    program = tl.program_id(0).to(tl.int64)
+    sample = program >> (QUBITS - TILE)
+    entry = tl.arange(0, 1 << TILE)
+    row = tl.zeros([1 << TILE], tl.int64)
+    for j in tl.static_range(TILE):
+        row ^= tl.where((entry >> j) & 1 == 1, tl.load(basis + j), 0)
+    base = program * 0
+    for j in range(n_outside):
+        base |= ((program >> j) & 1) << tl.load(outside + j)
+    return sample, base, entry, row ^ base
+
+
+@kernel
+def one_pass(
+    operations, reads, stages, first, last, half, cos, sin, states, batch, basis, outside, n_outside,
+    QUBITS: tl.constexpr, TILE: tl.constexpr, IS_FIRST: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Stages first to last on every tile of (2, B, 2^n) states in memory; the first pass starts from |0...0>."""
+    dtype = cos.dtype.element_ty
+    sample, base, entry, row = _tile(basis, outside, n_outside, QUBITS, TILE)
+    real = states + (sample << QUBITS) + row
+    imaginary = real + (batch.to(tl.int64) << QUBITS)
+    if IS_FIRST:
+        re = tl.where(row == 0, 1.0, 0.0).to(dtype)
+        im = (re * 0).to(dtype)
+    else:
+        re, im = tl.load(real), tl.load(imaginary)
+    re, im = forward(re, im, entry, base, sample, operations, reads, stages, first, last, half, cos, sin, WIDE)
+    tl.store(real, re)
+    tl.store(imaginary, im)
+
+
+@kernel
+def one_pass_back(
+    operations, reads, stages, first, last, half, cos, sin, states, bras, gradients, batch, tiles,
+    basis, outside, n_outside,
+    QUBITS: tl.constexpr, TILE: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """The adjoint of `one_pass` on states and lambdas at once; derivatives are (G, B * tiles), a part from each tile."""
+    sample, base, entry, row = _tile(basis, outside, n_outside, QUBITS, TILE)
+    place, other = (sample << QUBITS) + row, batch.to(tl.int64) << QUBITS
+    re, im = tl.load(states + place), tl.load(states + other + place)
+    bra_re, bra_im = tl.load(bras + place), tl.load(bras + other + place)
+    re, im, bra_re, bra_im = backward(
+        re, im, bra_re, bra_im, entry, base, sample, operations, reads, stages, first, last, half, cos, sin,
+        gradients, batch.to(tl.int64) * tiles, tl.program_id(0).to(tl.int64), 1, batch, WIDE,
+    )  # fmt: skip
+    tl.store(states + place, re)
+    tl.store(states + other + place, im)
+    tl.store(bras + place, bra_re)
+    tl.store(bras + other + place, bra_im)
+
+
+@kernel
+def measure(
+    states, partial, terms, n_terms, batch, tiles, QUBITS: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
+    """(terms, B * tiles): parts of <state| P |state> of every term from consecutive rows."""
+    program = tl.program_id(0).to(tl.int64)
+    place = (program << TILE) + tl.arange(0, 1 << TILE)
+    row, other = place & ((1 << QUBITS) - 1), batch.to(tl.int64) << QUBITS
+    re, im = tl.load(states + place), tl.load(states + other + place)
+    for t in range(n_terms):
+        flip, read, off, odd, _ = _term(terms, t)
+        bit = wide_parity(row, read) ^ off
+        if flip == 0:
+            part = _own_part(re, im, re, im, odd, bit)
+        else:
+            far_re, far_im = tl.load(states + (place ^ flip)), tl.load(states + other + (place ^ flip))
+            part = _own_part(re, im, far_re, far_im, odd, bit)
+        tl.store(partial + t * (batch.to(tl.int64) * tiles) + program, tl.sum(part, 0))
+
+
+@kernel
+def weigh(
+    states, bras, cotangents, terms, coefficients, n_terms, n_observables, batch, QUBITS: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
+    """lambda = sum_k cotangents[b, k] O_k |state b>, of consecutive rows."""
+    program = tl.program_id(0).to(tl.int64)
+    sample = program >> (QUBITS - TILE)
+    place = (program << TILE) + tl.arange(0, 1 << TILE)
+    row, other = place & ((1 << QUBITS) - 1), batch.to(tl.int64) << QUBITS
+    re, im = tl.load(states + place), tl.load(states + other + place)
+    bra_re = re * 0
+    bra_im = bra_re
+    for t in range(n_terms):
+        flip, read, off, odd, owner = _term(terms, t)
+        weight = tl.load(coefficients + t) * tl.load(cotangents + sample * n_observables + owner)
+        weight = signed(wide_parity(row ^ flip, read) ^ off, -weight)
+        if flip == 0:
+            far_re, far_im = re, im
+        else:
+            far_re, far_im = tl.load(states + (place ^ flip)), tl.load(states + other + (place ^ flip))
+        if odd == 1:
+            bra_re -= weight * far_im
+            bra_im += weight * far_re
+        else:
+            bra_re += weight * far_re
+            bra_im += weight * far_im
+    tl.store(bras + place, bra_re)
+    tl.store(bras + other + place, bra_im)
+
+
+@kernel
+def collect(
+    partial, starts, rows, factors, out, n_columns, batch, tiles, ROWS: tl.constexpr, PARTS: tl.constexpr,
+):  # fmt: skip
+    """out[b, j] = the sum, in float64, of factor * partial[row, b * tiles + t] over all t and the rows of column j."""
+    column = tl.program_id(0)
+    samples = tl.program_id(1).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    parts = tl.arange(0, PARTS)
+    total = tl.zeros([ROWS, PARTS], tl.float64)
+    length = batch.to(tl.int64) * tiles
+    for e in range(tl.load(starts + column), tl.load(starts + column + 1)):
+        at = partial + tl.load(rows + e) * length
+        factor = tl.load(factors + e)
+        for first in range(0, tiles, PARTS):
+            part = first + parts
+            inside = (samples[:, None] < batch) & (part[None, :] < tiles)
+            total += factor * tl.load(at + samples[:, None] * tiles + part[None, :], mask=inside, other=0.0).to(tl.float64)
+    sums = tl.sum(total, 1).to(out.dtype.element_ty)
+    tl.store(out + samples * n_columns + column, sums, mask=samples < batch)

@@ -1,0 +1,187 @@
+"""A plan's tables on one device in one precision, and the launches of kernels over them."""
+
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+
+from qml.native_gpu import kernels
+from qml.native_gpu.plan import Plan, Tables, by_column
+
+ENTRIES_OF_A_PROGRAM = 128  # samples of few qubits share a program until it has as many amplitudes
+ENTRIES_OF_A_WARP = 256  # amplitudes, of two numbers in float32, that a warp holds
+MOST_WARPS = 16
+ENTRIES_COLLECTED = 1024
+# Phases of a tile of so many bits are added up before they turn anything; in float64 the sines of every entry cost more.
+FEWEST_BITS_WIDE = {torch.float32: 7, torch.float64: 99}
+FUSED = {"enable_fp_fusion": True}  # said, since Triton's default is about to change
+
+
+def _power_of_two(at_least: int) -> int:
+    return 1 << max(0, at_least - 1).bit_length()
+
+
+class Launches:
+    """What `GpuEngine` asks the GPU to do for one division of a program's slots.
+
+    Args:
+        n_own: columns of what samples have of their own. n_weights: weights that they share, if n_own does not count them.
+    """
+
+    def __init__(
+        self, plan: Plan, tables: Tables, n_own: int, n_weights: int, n_observables: int, dtype: torch.dtype, device
+    ):  # fmt: skip
+        self.plan, self.n_own, self.n_observables = plan, n_own, n_observables
+        self.dtype, self.device, self.n_weights = dtype, device, n_weights
+
+        def there(array: np.ndarray, kind: torch.dtype | None = None) -> torch.Tensor:
+            padded = array if array.size else np.zeros(1, array.dtype)  # kernels want an address
+            return torch.as_tensor(np.ascontiguousarray(padded), dtype=kind).to(device)
+
+        arrays = tables.operations.ravel(), tables.reads, tables.stages.ravel()
+        self._program, self._n_stages = [there(array) for array in arrays], len(tables.stages)
+        self._constants = torch.as_tensor(tables.constants, dtype=dtype).to(device)
+        self._shared, self._own = (
+            (torch.as_tensor(columns).to(device), torch.as_tensor(half, dtype=dtype).to(device))
+            for columns, half in (tables.shared, tables.own)
+        )
+        self._terms, self._coefficients = there(plan.terms.ravel()), there(plan.coefficients, dtype)
+        self._n_terms, self._n_gradients = len(plan.terms), len(tables.gradient_columns)
+        own = by_column(tables.gradient_columns, tables.gradient_factors, n_own)
+        shared = by_column(-1 - tables.gradient_columns, tables.gradient_factors, n_weights)
+        terms = by_column(plan.terms[:, -1], plan.coefficients, n_observables)
+        self._of_own, self._of_shared, self._of_terms = ([there(array) for array in csr] for csr in (own, shared, terms))
+        self._passes = []
+        for one, first, last in zip(plan.passes, (0, *tables.ends), tables.ends):
+            basis = there(np.array(one.basis, np.int64)), there(np.array(one.outside, np.int64))
+            self._passes.append((first, last, *basis, len(one.outside)))
+
+    def _on_device(self):
+        """Triton launches on the current device, whatever its arguments are on."""
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+
+    @property
+    def _tiles(self) -> int:
+        return 1 << (self.plan.n_qubits - self.plan.tile_bits)
+
+    def _samples_of_a_program(self) -> int:
+        return max(1, ENTRIES_OF_A_PROGRAM >> self.plan.n_qubits)
+
+    def _warps(self, backward: bool) -> int:
+        """So many that a tile's amplitudes stay in registers."""
+        entries = max(ENTRIES_OF_A_PROGRAM, 1 << self.plan.tile_bits) * (2 if backward else 1)
+        entries *= 2 if self.dtype == torch.float64 else 1
+        return min(MOST_WARPS, _power_of_two(entries // ENTRIES_OF_A_WARP))
+
+    @property
+    def _wide(self) -> int:
+        """The kernels' WIDE."""
+        bits = self.plan.tile_bits
+        is_wide = bits >= FEWEST_BITS_WIDE[self.dtype] and (self._samples_of_a_program() == 1 or not self.plan.is_on_chip)
+        return bits if is_wide else 0
+
+    def trigonometry(self, samples: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Half of all angles, their cosines and sines: shared ones, then a row for each sample."""
+        parts = [self._constants]
+        for (columns, half), values in ((self._shared, weights), (self._own, samples)):
+            if len(columns):
+                parts.append((values.index_select(-1, columns) * half).reshape(-1))
+        angles = torch.cat([*parts, self._constants.new_zeros(1)])
+        return angles, torch.cos(angles), torch.sin(angles)
+
+    def forward(self, trigonometry, start, batch: int, values: torch.Tensor, keep: bool) -> torch.Tensor | None:
+        """Fills `values`, (B, K); (2, B, 2^n) final states if they are to be kept."""
+        if batch == 0:
+            return None
+        with self._on_device():
+            if self.plan.is_on_chip:
+                return self._run(trigonometry, start, batch, values, keep)
+            states = self._pass_all(trigonometry, start, batch)
+            self._measure(states, batch, values)
+            return states if keep else None
+
+    def _states(self, batch: int) -> torch.Tensor:
+        return torch.empty(2, batch, 1 << self.plan.n_qubits, dtype=self.dtype, device=self.device)
+
+    def _run(self, trigonometry, start, batch: int, values: torch.Tensor, keep: bool) -> torch.Tensor | None:
+        samples = self._samples_of_a_program()
+        states = self._states(batch) if keep else values
+        if self._n_terms == 0 or self.n_observables == 0:
+            values.zero_()
+        kernels.run[(-(-batch // samples),)](
+            *self._program, self._n_stages, *trigonometry, values if start is None else start, values,
+            states, self._terms, self._coefficients, self._n_terms, self.n_observables, batch,
+            QUBITS=self.plan.n_qubits, SAMPLES=samples, HAS_START=start is not None, KEEP=keep, WIDE=self._wide,
+            num_warps=self._warps(False), **FUSED,
+        )  # fmt: skip
+        return states if keep else None
+
+    def _pass_all(self, trigonometry, start, batch: int) -> torch.Tensor:
+        states = self._states(batch)
+        if start is not None:
+            states[0], states[1] = start, 0
+        for k, (first, last, basis, outside, n_outside) in enumerate(self._passes):
+            kernels.one_pass[(batch * self._tiles,)](
+                *self._program, first, last, *trigonometry, states, batch, basis, outside, n_outside,
+                QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, IS_FIRST=k == 0 and start is None, WIDE=self._wide,
+                num_warps=self._warps(False), **FUSED,
+            )  # fmt: skip
+        return states
+
+    def _measure(self, states: torch.Tensor, batch: int, values: torch.Tensor) -> None:
+        partial = states.new_empty(max(1, self._n_terms), batch * self._tiles)
+        kernels.measure[(batch * self._tiles,)](
+            states, partial, self._terms, self._n_terms, batch, self._tiles,
+            QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, num_warps=self._warps(False), **FUSED,
+        )  # fmt: skip
+        self._collect(partial, self._of_terms, values, batch, self._tiles)
+
+    def _collect(self, partial: torch.Tensor, csr: list[torch.Tensor], out: torch.Tensor, batch: int, tiles: int) -> None:
+        """Fills out, (batch, columns), with sums of parts (rows, batch * tiles)."""
+        if out.shape[1] == 0:
+            return
+        parts = min(_power_of_two(tiles), ENTRIES_COLLECTED)
+        rows = min(_power_of_two(batch), ENTRIES_COLLECTED // parts)
+        kernels.collect[(out.shape[1], -(-batch // rows))](
+            partial, *csr, out, out.shape[1], batch, tiles, ROWS=rows, PARTS=parts, num_warps=4, **FUSED
+        )
+
+    def backward(self, trigonometry, batch: int, states: torch.Tensor, cotangents: torch.Tensor, has_start: bool):
+        """Derivatives by what samples have of their own, (B, n_own), by shared weights, (n,) float64, and by amplitudes.
+
+        The states are used up.
+        """
+        of_own = torch.empty(batch, self.n_own, dtype=self.dtype, device=self.device)
+        of_shared = torch.empty(1, self.n_weights, dtype=torch.float64, device=self.device)
+        gradients = torch.empty(max(1, self._n_gradients), batch * self._tiles, dtype=self.dtype, device=self.device)
+        with self._on_device():
+            back = self._run_back if self.plan.is_on_chip else self._pass_all_back
+            of_start = back(trigonometry, batch, states, cotangents, gradients, has_start)
+            self._collect(gradients, self._of_own, of_own, batch, self._tiles)
+            self._collect(gradients, self._of_shared, of_shared, 1, batch * self._tiles)
+        return of_own, of_shared[0], of_start
+
+    def _run_back(self, trigonometry, batch: int, states, cotangents, gradients, has_start: bool) -> torch.Tensor | None:
+        samples = self._samples_of_a_program()
+        of_start = torch.empty_like(states[0]) if has_start else None
+        kernels.run_back[(-(-batch // samples),)](
+            *self._program, self._n_stages, *trigonometry, states, cotangents, gradients,
+            of_start if has_start else gradients, self._terms, self._coefficients, self._n_terms, self.n_observables, batch,
+            QUBITS=self.plan.n_qubits, SAMPLES=samples, HAS_START=has_start, WIDE=self._wide,
+            num_warps=self._warps(True), **FUSED,
+        )  # fmt: skip
+        return of_start
+
+    def _pass_all_back(self, trigonometry, batch: int, states, cotangents, gradients, has_start: bool):
+        bras = torch.empty_like(states)
+        shape = {"QUBITS": self.plan.n_qubits, "TILE": self.plan.tile_bits}
+        kernels.weigh[(batch * self._tiles,)](
+            states, bras, cotangents, self._terms, self._coefficients, self._n_terms, self.n_observables, batch,
+            num_warps=self._warps(True), **shape, **FUSED,
+        )  # fmt: skip
+        for first, last, basis, outside, n_outside in reversed(self._passes):
+            kernels.one_pass_back[(batch * self._tiles,)](
+                *self._program, first, last, *trigonometry, states, bras, gradients, batch, self._tiles,
+                basis, outside, n_outside, WIDE=self._wide, num_warps=self._warps(True), **shape, **FUSED,
+            )  # fmt: skip
+        return 2 * bras[0] if has_start else None

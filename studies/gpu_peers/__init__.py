@@ -1,0 +1,1 @@
+"""One training step in each system that can take it on a GPU: one file a system."""
