@@ -150,6 +150,12 @@ def test_aer_has_no_adjoint_of_it_and_best_is_what_there_is():
     assert QuantumLayer(circuit).method == "adjoint"
 
 
+def test_backend_qiskit_which_transpiles_once_refuses_it():
+    with pytest.raises(Unsupported, match="product formula"):
+        QuantumLayer(circuit_of(ising(T, 0.3)), backend="qiskit")
+    assert QuantumLayer(circuit_of(ising(0.2, 0.3)), backend="qiskit")().isfinite().all()
+
+
 @pytest.mark.parametrize("method", ["adjoint", "stochastic-parameter-shift"])
 def test_second_derivatives_raise(method):
     layer = QuantumLayer(circuit_of(ising(T, 0.3)), diff_method=method, **DOUBLE)

@@ -223,6 +223,12 @@ class QiskitBackend(Backend):
             raise LabError(f"{_name(primitive)} failed: {type(error).__name__}: {reason}") from error
 
     def compile(self, program, observables, slots=None) -> QiskitCircuit:
+        if program.is_evolving:
+            raise Unsupported(
+                "an evolution by a sum that does not commute has no gates while its parameters are free, and backend "
+                "'qiskit' transpiles once: use backend 'native', 'aer' or 'pennylane', or the product formula of a "
+                "PauliEvolutionGate"
+            )
         if self.target_backend is None:
             check_memory(16 << program.n_qubits, f"simulating {program.n_qubits} qubits")
         return QiskitCircuit(self, program, observables, slots or Slots((), tuple(range(len(program.slots)))))
