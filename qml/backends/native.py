@@ -35,7 +35,7 @@ class NativeCircuit(Compiled):
 
     def on_tensors(self):
         if self.program.is_evolving:
-            raise Unsupported("the GPU kernels have no evolution by a sum that does not commute: move the tensors to the CPU")
+            raise Unsupported("the GPU kernels have no evolution by a sum that does not commute: move tensors to the CPU")
         return self._on_tensors
 
     @cached_property
