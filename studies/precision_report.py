@@ -199,7 +199,8 @@ def _trainings(rows: list[dict]) -> str:
     for method in _methods(rows):
         shots, totals, reached, runs = training(rows, method)
         if math.isfinite(totals.value):
-            parts.append((totals.value, f"{method} {between(totals)}, {reached} of {runs} seeds, {shots} shots a circuit"))
+            some = f", {reached} of {runs} seeds" if reached < runs else ""
+            parts.append((totals.value, f"{method} {between(totals)} at {shots} a circuit{some}"))
         else:
             missed.append(f"{method} ({reached} of {runs} seeds)")
     words = "; ".join(text for _, text in sorted(parts))
@@ -265,6 +266,8 @@ def _error_panel(axes, rows: list[dict], circuit: str) -> None:
         errors = [math.sqrt(row["squared_error"]) / length for row in measured]
         bars = [1.96 * row["standard_error"] / (2 * error * length**2) for row, error in zip(measured, errors)]
         look = {"color": colour, "fmt": MARKERS[number % len(MARKERS)], "ms": 6, "zorder": 3}
+        if method == "parameter-shift":  # around the points of hadamard, which lie on it
+            look |= {"ms": 11, "mfc": "none", "zorder": 4}
         axes.errorbar(budgets, errors, bars, label=method, **look)
     wanted = _law(rows, "parameter-shift", circuit)["error"]
     axes.axhline(wanted, color=NEUTRAL, lw=1, ls=":")

@@ -10,13 +10,11 @@ from qiskit.quantum_info import Operator
 from circuits import ansatze, encodings
 from circuits.errors import LabError, UnknownName
 from circuits.lowering import lower
-from qml.gradients.base import names
 from studies import devices, gradient_laws, precision_report
 from studies import gradient_precision as study
 
 SEED = 7
 SIGMAS = 5
-EXACT_ONLY = {"adjoint", "backprop", "stochastic-parameter-shift"}
 
 
 def errors(circuit, method, **changes):
@@ -50,17 +48,16 @@ def test_methods_run_the_circuits_that_theory_gives():
     }  # fmt: skip
 
 
-def test_every_method_that_works_with_shots_has_a_law():
-    assert set(study.METHODS) >= set(names()) - EXACT_ONLY
-
-
-def test_hadamard_and_parameter_shift_need_as_many_shots_where_values_average_to_nothing():
-    generator = np.random.default_rng(SEED)
-    rows = [0.01 * generator.standard_normal(2**5) for _ in range(1)]
-    weights, gradient = np.zeros(5), rows[0][:5]
-    shift = gradient_laws.law("parameter-shift", lambda points: np.zeros(len(points)), weights, gradient)
-    hadamard = gradient_laws.law("hadamard", lambda points: np.zeros(len(points)), weights, gradient)
-    assert 10 * shift.circuit_runs(0.1) == pytest.approx(5 * hadamard.circuit_runs(0.1), rel=1e-3)
+def test_where_values_are_small_methods_differ_by_what_theory_says():
+    weights, gradient = np.zeros(5), np.full(5, 0.01)
+    laws = {m: gradient_laws.law(m, lambda rows: np.zeros(len(rows)), weights, gradient) for m in study.METHODS}
+    shots = {
+        method: circuits * laws[method].circuit_runs(0.1) for method, circuits in [("parameter-shift", 10), ("hadamard", 5)]
+    }
+    assert shots["parameter-shift"] == pytest.approx(shots["hadamard"], rel=1e-3)
+    # Finite differences divide the same noise by twice their step.
+    ratio = laws["finite-diff"].noise / laws["parameter-shift"].noise
+    assert ratio == pytest.approx(1 / gradient_laws.STEP**2)
 
 
 def test_no_number_of_shots_brings_an_error_below_the_bias():
@@ -137,8 +134,8 @@ def test_the_clock_of_a_device_is_that_of_its_published_snapshot(name):
 
 def test_table_verdict_and_figure_say_what_was_found():
     settings = study.Settings(
-        qubits=2, layers=1, budgets=(160,), repeats=64, points=2, train_qubits=2, train_shots=(20,), seeds=2, steps=25,
-        accuracy=0.6, devices=("ibm_torino", "ionq_aria"),
+        qubits=2, layers=1, budgets=(160,), repeats=64, points=2, train_qubits=2, train_shots=(20,), seeds=2, steps=8,
+        accuracy=0.6, devices=("ibm_torino",),
     )  # fmt: skip
     rows = [row for case in study.cases(settings) for row in study.run(case)]
     said = study.verdict(rows)
