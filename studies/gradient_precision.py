@@ -89,6 +89,9 @@ class Settings:
     def __post_init__(self):
         for name in self.devices:
             by_name(name)
+        for name in ("devices", "budgets", "train_shots"):
+            if not getattr(self, name):
+                raise LabError(f"setting {name} needs at least one")
         if self.qubits * self.layers * 2 > 18 or min(self.qubits, self.layers) < 1:
             raise LabError("settings qubits and layers allow at most 18 weights, 2 for each qubit and layer")
         if min(*self.budgets, *self.train_shots, self.shots, self.points, self.seeds, self.steps, self.batch) < 1:

@@ -86,7 +86,7 @@ def seconds(rows: list[dict], method: str, device: str) -> tuple[float, float]:
 def lasting(seconds: float) -> str:
     """40 s, 13 min, 2.1 h."""
     if not math.isfinite(seconds):
-        return "more"
+        return "not reached"
     unit, size = next((u, s) for u, s in (("h", 3600), ("min", 60), ("s", 1)) if seconds >= 2 * s or s == 1)
     return f"{shown(seconds / size)} {unit}"
 

@@ -150,6 +150,7 @@ def test_table_verdict_and_figure_say_what_was_found():
         ({"qubits": 5, "layers": 2}, "at most 18 weights"),
         ({"repeats": 3}, "repeats must be"),
         ({"kilowatts": 0.0}, "positive"),
+        ({"devices": ()}, "at least one"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes, words):
