@@ -63,8 +63,8 @@ class Settings:
     train_qubits: int = 4
     train_layers: int = 1
     train_shots: tuple[int, ...] = (10, 30, 100)
-    seeds: int = 10
-    steps: int = 200
+    seeds: int = 6
+    steps: int = 100
     batch: int = 8
     learning_rate: float = 0.05
     accuracy: float = 0.95
