@@ -134,8 +134,8 @@ def test_the_clock_of_a_device_is_that_of_its_published_snapshot(name):
 
 def test_table_verdict_and_figure_say_what_was_found():
     settings = study.Settings(
-        qubits=2, layers=1, budgets=(160,), repeats=64, points=2, train_qubits=2, train_shots=(20,), seeds=2, steps=8,
-        accuracy=0.6, devices=("ibm_torino",),
+        qubits=2, layers=1, budgets=(160,), repeats=64, points=2, train_qubits=2, train_shots=(20,), seeds=2, steps=12,
+        accuracy=0.51, devices=("ibm_torino",),
     )  # fmt: skip
     rows = [row for case in study.cases(settings) for row in study.run(case)]
     said = study.verdict(rows)
