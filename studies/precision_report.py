@@ -303,5 +303,7 @@ def _training_panel(axes, rows: list[dict]) -> None:
 
 def _bar(axes, place: int, totals: Interval, label: str, look: dict) -> None:
     high = totals.high if math.isfinite(totals.high) else 3 * totals.value
+    if high != totals.high:  # an arrow where the interval has no end
+        axes.plot(high, place, ">", color=look["color"], ms=8)
     axes.errorbar(totals.value, place, xerr=[[totals.value - totals.low], [high - totals.value]], **look)
     axes.annotate(label, (totals.value, place), (0, 9), textcoords="offset points", ha="center", fontsize=9)
