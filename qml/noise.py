@@ -1,8 +1,10 @@
-"""Noise models for Aer from one number."""
+"""Noise for Aer: from one number, from a file, or as a device of Qiskit's has it."""
 
+import json
+from pathlib import Path
 from typing import Any
 
-from circuits.errors import LabError
+from circuits.errors import LabError, UnknownName
 
 ONE_QUBIT_GATES = (
     *("id", "x", "y", "z", "h", "s", "sdg", "sx", "sxdg", "t", "tdg", "p", "r", "rx", "ry", "rz"),
@@ -12,6 +14,92 @@ TWO_QUBIT_GATES = (
     *("cx", "cy", "cz", "csx", "cp", "crx", "cry", "crz", "cu", "cu1", "cu3", "swap", "ecr"),
     *("rxx", "ryy", "rzz", "rzx"),
 )
+GENERIC = "GenericBackendV2"
+_WRITTEN = "write it with json.dump(model.to_dict(serializable=True), file)"
+_MISSING = "noise needs qiskit-aer: pip install 'hybrid-qml-lab[aer]'"
+
+
+def as_model(noise: Any) -> Any:
+    """What backend "aer" takes as noise: a `NoiseModel`, a Qiskit backend with a device's noise, or None for none.
+
+    Args:
+        noise: None; a probability; a model or its `to_dict`; a Qiskit backend, or a device's name (`device`).
+
+    Raises:
+        LabError: anything else, or what it needs is not installed.
+    """
+    if noise is None or hasattr(noise, "to_dict") or hasattr(noise, "target"):
+        return noise
+    if isinstance(noise, dict):
+        return from_dict(noise, "the noise model")
+    if isinstance(noise, str):
+        return device(noise)
+    if isinstance(noise, int | float) and not isinstance(noise, bool):
+        return depolarizing(noise)
+    raise LabError(f"noise is a probability or a qiskit_aer.noise.NoiseModel, or a device's name, got {noise!r}")
+
+
+def read(text: str) -> float | dict | str:
+    """What a command line's word for noise means: a probability, the model in a file, or a device's name."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    path = Path(text).expanduser()
+    if not path.is_file():
+        device(text)
+        return text
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise LabError(f"{text} is no noise model ({error}): {_WRITTEN}") from None
+    from_dict(content, text)
+    return content
+
+
+def from_dict(content: Any, name: str) -> Any:
+    """The `NoiseModel` that `to_dict(serializable=True)` wrote; messages call it `name`."""
+    try:
+        from qiskit_aer.noise import NoiseModel
+    except ImportError:
+        raise LabError(_MISSING) from None
+    try:
+        if not isinstance(content, dict) or not isinstance(content.get("errors"), list):
+            raise ValueError("it has no list of errors")
+        return NoiseModel.from_dict(content)
+    except Exception as error:
+        said = " ".join(str(error).split())[:120]
+        raise LabError(f"{name} is no noise model ({said}): {_WRITTEN}") from None
+
+
+def device(name: str) -> Any:
+    """The Qiskit backend of that name, whose errors, gates and coupling a simulation takes over.
+
+    Args:
+        name: "GenericBackendV2:5" for Qiskit's made-up device of 5 qubits (fixed seed), or a fake device of
+            qiskit-ibm-runtime such as "FakeManilaV2".
+
+    Raises:
+        LabError: no such device, or qiskit-ibm-runtime is not installed.
+    """
+    kind, _, size = name.partition(":")
+    if kind == GENERIC:
+        from qiskit.providers.fake_provider import GenericBackendV2
+
+        if not size.isdecimal() or not 1 <= int(size) <= 200:
+            raise LabError(f"a generic device is named with its number of qubits, got {name!r}: write {GENERIC}:5")
+        return GenericBackendV2(int(size), seed=0)
+    try:
+        from qiskit_ibm_runtime import fake_provider
+    except ImportError:
+        raise LabError(
+            f"noise {name!r} is no probability, file or {GENERIC}:N, and fake devices need qiskit-ibm-runtime: "
+            "pip install qiskit-ibm-runtime"
+        ) from None
+    found = getattr(fake_provider, name, None) if name.startswith("Fake") else None
+    if not isinstance(found, type):
+        raise UnknownName("fake device", name, [word for word in dir(fake_provider) if word.startswith("Fake")])
+    return found()
 
 
 def depolarizing(probability: float) -> Any:
@@ -27,7 +115,7 @@ def depolarizing(probability: float) -> Any:
     try:
         from qiskit_aer.noise import NoiseModel, depolarizing_error
     except ImportError:
-        raise LabError("noise needs qiskit-aer: pip install 'hybrid-qml-lab[aer]'") from None
+        raise LabError(_MISSING) from None
     model = NoiseModel(basis_gates=[*ONE_QUBIT_GATES, *TWO_QUBIT_GATES])
     if probability > 0:
         model.add_all_qubit_quantum_error(depolarizing_error(probability, 1), list(ONE_QUBIT_GATES))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from circuits.errors import LabError, StoreError
-from qml.store import APPLICATION_ID, Store, default_path
+from qml.store import APPLICATION_ID, VERSION, Store, default_path
 
 PROVENANCE = {"commit": "abc", "seconds": 0.25}
 
@@ -290,8 +290,8 @@ def test_another_programs_database_is_refused(path):
 
 def test_a_store_of_a_newer_version_is_refused(filled):
     with sqlite3.connect(filled) as connection:
-        connection.execute("PRAGMA user_version = 2")
-    refusal(filled, "has format 2, written by a newer hybrid-qml-lab.*upgrade")
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    refusal(filled, f"has format {VERSION + 1}, written by a newer hybrid-qml-lab.*upgrade")
 
 
 def test_a_folder_a_device_and_a_place_below_a_file_are_refused(tmp_path, filled):
