@@ -181,7 +181,7 @@ def test_a_file_that_is_no_sound_circuit_is_refused_in_one_line(kind, refused, t
 
 def test_a_missing_file_and_a_folder_are_refused(refused, tmp_path):
     assert "nowhere.qasm does not exist: give an OpenQASM 2 or 3 file" in refused("submit", "nowhere.qasm")
-    assert "is a folder" in refused("submit", tmp_path)
+    assert "has no file that ends in .qasm" in refused("submit", tmp_path)
     assert "cannot be read" in refused("submit", "nul\0byte")
     assert "write `qml submit FILE`" in refused("submit")
 

@@ -135,8 +135,8 @@ class Task:
     def drop(self) -> None:
         """It will deliver nothing, whatever its row says: it was cancelled, here or elsewhere."""
         with self._lock:
-            if not self.future.done():
-                self.future.cancel()
+            if self.future.cancel():
+                self.future.set_running_or_notify_cancel()  # else whoever waits for it is not told
 
     def stop(self) -> None:
         """What it runs is ended, where that is possible."""
@@ -155,7 +155,7 @@ class Task:
                 return False
             self.is_running = is_mine
             if not is_mine:
-                self.future.cancel()
+                self.drop()
             return is_mine
 
     def _end(self, outcome: Result | LabError, **fields: Any) -> bool:
@@ -170,7 +170,7 @@ class Task:
                 self.future.set_exception(error)  # the row cannot tell
                 return False
             if not is_mine:
-                self.future.cancel()
+                self.drop()
                 return False
             deliver = self.future.set_exception if isinstance(outcome, LabError) else self.future.set_result
             deliver(outcome)
