@@ -188,16 +188,10 @@ def _from_qasm3(text: str, folder: Path) -> "QuantumCircuit":
 
 
 def _from_qpy(data: bytes, name: str) -> list["QuantumCircuit"]:
-    from qiskit import qpy
-
-    def read() -> list["QuantumCircuit"]:
-        circuits = qpy.load(io.BytesIO(data))
-        for circuit in circuits:  # Qiskit makes a gate's object when it is first asked for: here damage shows
-            _ = [instruction.operation for instruction in circuit.data]
-        return circuits
+    from qml.qpy_reader import circuits_of
 
     _check_qpy_header(data, name)
-    return _guarded(read, name, "QPY", " (write it again with qiskit.qpy.dump)")
+    return _guarded(lambda: circuits_of(data), name, "QPY", " (write it again with qiskit.qpy.dump)")
 
 
 def _check_qpy_header(data: bytes, name: str) -> None:

@@ -1,6 +1,7 @@
 """Noise for Aer: from one number, from a file, or as a device of Qiskit's has it."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,9 @@ def from_dict(content: Any, name: str) -> Any:
     try:
         if not isinstance(content, dict) or not isinstance(content.get("errors"), list):
             raise ValueError("it has no list of errors")
-        return NoiseModel.from_dict(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # its successor reads pickles
+            return NoiseModel.from_dict(content)
     except Exception as error:
         said = " ".join(str(error).split())[:120]
         raise LabError(f"{name} is no noise model ({said}): {_WRITTEN}") from None

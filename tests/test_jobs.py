@@ -18,10 +18,10 @@ from circuits.errors import LabError, UnknownName, Unsupported
 from circuits.observables import parse
 from qml import jobs
 from qml.backends.base import Backend
+from qml.store import Store
 from qml.submission.process import SimulatorProcess
 from qml.submission.request import LARGEST_SEED
 from qml.submission.scheduler import current
-from qml.store import Store
 
 BACKENDS = ["native", "aer", "pennylane"]
 SHOTS = 4096

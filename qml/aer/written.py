@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 import numpy as np
-from qiskit import QuantumCircuit
+from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from circuits.errors import Unsupported
@@ -34,19 +34,28 @@ class _Written(Compiled):
         self._aer.refuse_noise("an exact expectation value")
 
     def _sample(self, inputs, weights, shots: int, seed: np.random.SeedSequence) -> np.ndarray:
-        circuit = self._circuit.copy()
+        # Rewritten first: the change of basis would become gates of the noise model, and the measurement noisy.
+        circuit = self._aer.rewritten(self._circuit)
+        places, read = _places(circuit, self._circuit.num_qubits), ClassicalRegister(self._circuit.num_qubits)
+        circuit.add_register(read)
         for gate in self.program.gates:
             assert isinstance(gate, Unitary)
+            (qubit,) = (places[q] for q in gate.qubits)
             if self._aer.noise is not None:
-                # A labelled matrix is no gate of a noise model: the noisy state is measured, and not noisily.
-                circuit.unitary(gate.matrix, list(gate.qubits), label="change of basis")
+                circuit.unitary(gate.matrix, [qubit], label="change of basis")
                 continue
             if gate.name == "measure_Y":
-                circuit.sdg(gate.qubits[0])
-            circuit.h(gate.qubits[0])  # gates that every method has
-        circuit.measure_all()
-        counts = self._aer.counts(circuit, shots, int(seed.generate_state(1)[0]))
-        return np.repeat([int(key.replace(" ", ""), 2) for key in counts], list(counts.values()))[None]
+                circuit.sdg(qubit)
+            circuit.h(qubit)  # gates that every method has
+        circuit.measure(places, read)
+        drawn = int(seed.generate_state(1)[0] >> 1)
+        counts = self._aer.run_rewritten(circuit, shots, seed_simulator=drawn).get_counts(0)
+        return np.repeat([int(key, 2) for key in counts], list(counts.values()))[None]
+
+
+def _places(rewritten: QuantumCircuit, n_qubits: int) -> list[int]:
+    """Where each qubit of the circuit is at the end, after it was routed through a device's coupling."""
+    return list(range(n_qubits)) if rewritten.layout is None else rewritten.layout.final_index_layout()
 
 
 def exact(aer: Backend, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> tuple[np.ndarray, np.ndarray]:
@@ -59,10 +68,10 @@ def exact(aer: Backend, circuit: QuantumCircuit, observables: Sequence[SparsePau
 
     if aer.method == "extended_stabilizer":
         raise Unsupported("Aer's method 'extended_stabilizer' has no exact expectation values: give shots")
-    circuit = circuit.copy()
+    ready = aer.rewritten(circuit)
     for number, observable in enumerate(observables):
-        circuit.save_expectation_value(observable, range(circuit.num_qubits), label=f"e{number}")
-    data = aer.run_written(circuit, shots=1).data(0)
+        ready.save_expectation_value(observable, _places(ready, circuit.num_qubits), label=f"e{number}")
+    data = aer.run_rewritten(ready, shots=1).data(0)
     values = np.array([float(np.real(data[f"e{number}"])) for number in range(len(observables))])
     return values, np.zeros_like(values)
 

@@ -276,17 +276,19 @@ class AerBackend(Backend):
         """As every backend's, and also for measurements in the middle, resets and classical control."""
         check_shots(shots)
         drawn = np.random.SeedSequence(seed).generate_state(1)[0] >> 1
-        counts = self.run_written(circuit, shots=shots, seed_simulator=int(drawn)).get_counts(0)
+        counts = self.run_rewritten(self.rewritten(circuit), shots=shots, seed_simulator=int(drawn)).get_counts(0)
         return {str(key): int(number) for key, number in counts.items()}
 
-    def run_written(self, circuit: QuantumCircuit, shots: int, **options):
-        """Aer's result of one circuit as it was written, its gates decomposed only where Aer or its noise has none such."""
+    def rewritten(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """The circuit as it was written, its gates decomposed only where Aer, its noise or its device has none such."""
         self._check_size(circuit.num_qubits)
-        simulator, rewriting = self._written
-        ready = rewriting.run(circuit)
-        size = 16 << min(circuit.num_qubits, 60)
+        return self._written[1].run(circuit)
+
+    def run_rewritten(self, ready: QuantumCircuit, shots: int, **options):
+        """Aer's result of what `rewritten` returned."""
+        size = 16 << min(ready.num_qubits, 60)
         with costs.run(circuits=1, shots=shots, gates=ready.size(), passes=ready.size(), peak_bytes=size):
-            return _completed(simulator.run(ready, shots=shots, **options).result())
+            return _completed(self._written[0].run(ready, shots=shots, **options).result())
 
     def _check_size(self, n_qubits: int) -> None:
         """Say before Aer does, which knows its limit only as a number, what does not fit into memory."""

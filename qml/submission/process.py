@@ -107,7 +107,7 @@ def _ending(code: int) -> str:
 
 def _serve() -> None:
     """Answer requests until the pipe closes."""
-    _die_with_parent()
+    die_with_parent()
     # Whatever a library prints goes to standard error: standard output carries the replies.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -152,7 +152,8 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """This process ends when the one that started it does, where the system can see to that."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
