@@ -244,8 +244,8 @@ QASM = {
     "measure q -> c;\n",
     "loop": THREE + "qubit[3] q;\nbit[3] c;\nh q[0];\nctrl @ rx(0.9) q[0], q[1];\nfor int i in [0:2] { ry(0.3) q[2]; }\n"
     "c = measure q;\n",
-    "feedback": THREE + "qubit[2] q;\nbit[2] c;\nry(0.8) q[0];\nc[0] = measure q[0];\nif (c[0]) { h q[1]; } else { x q[1]; }\n"
-    "c[1] = measure q[1];\n",
+    "feedback": THREE + "qubit[2] q;\nbit[2] c;\nry(0.8) q[0];\nc[0] = measure q[0];\n"
+    "if (c[0]) { h q[1]; } else { x q[1]; }\nc[1] = measure q[1];\n",
 }
 
 

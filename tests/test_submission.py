@@ -1,12 +1,13 @@
 """Submissions of many circuits: sweeps, tags, reuse, limits, workers of their own, and what becomes of jobs afterwards."""
 
+import contextlib
+import io
 import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 
@@ -112,8 +113,8 @@ def test_arrays_mappings_and_csv_mean_the_same_values():
         {"a": table[:, 0], "w[0]": table[:, 1], "w[1]": table[:, 2]},
         {a: table[:, 0], "w": table[:, 1:]},
         {a: table[:, 0].tolist(), vector: table[:, 1:]},
-        read_csv("\n".join([" w[1], a ,w[0]", *(f"{r[2]!r},{r[0]!r},{r[1]!r}" for r in table.tolist())]).encode(), "f", circuit),
-        read_csv("".join(f"{r[0]!r},{r[1]!r},{r[2]!r}\r\n" for r in table.tolist()).encode(), "f", circuit),
+        read_csv(b" w[1], a ,w[0]\n" + b"".join(b"%r,%r,%r\n" % (q, p, r) for p, r, q in table.tolist()), "f", circuit),
+        read_csv(b"".join(b"%r,%r,%r\r\n" % (p, q, r) for p, q, r in table.tolist()), "f", circuit),
     ):
         assert bound(circuit, same) == expected
     (whole,) = (bound(circuit, {"a": 0.1, "w": [0.2, 0.3]}),)
@@ -241,9 +242,9 @@ def test_the_same_submission_under_a_tag_finds_its_jobs_and_records_none_twice(s
     [job.result() for job in longer]
     assert [job.id for job in longer[:2]] == [job.id for job in first] and backend.calls == 3
     assert len(jobs.job_records(store)) == 3
-    for other in ({"circuits": [tilted(0.5)]}, {"circuits": [tilted(0.1)], "shots": 5}, {"circuits": [tilted(0.1)], "seed": 1}):
+    for other in ({"circuits": [tilted(0.5)]}, {"shots": 5}, {"seed": 1}):
         with pytest.raises(LabError, match="the tag 'run' belongs to another submission, whose circuit 0"):
-            qml.submit(**{"backend": backend, "tag": "run", "store": store} | other)
+            qml.submit(**{"circuits": [tilted(0.1)], "backend": backend, "tag": "run", "store": store} | other)
     for wrong in ("", " ", "a\nb", "x" * 101, 3):
         with pytest.raises(LabError, match="a tag is a line of 1 to 100 characters"):
             qml.submit(tilted(), tag=wrong, store=store)
@@ -329,12 +330,10 @@ def test_a_fingerprint_tells_circuits_apart_by_what_they_do():
     first, second = list(map(of_circuit, variants())), list(map(of_circuit, variants()))
     assert first == second and len(set(first)) == len(first)
     for circuit, expected in zip(variants(), first):  # and the same after a way through a file
-        import io
-
         packed = io.BytesIO()
         qpy.dump(circuit, packed)
         packed.seek(0)
-        assert of_circuit(qpy.load(packed)[0]) == expected or "g" in circuit.count_ops()
+        assert of_circuit(qpy.load(packed)[0]) == expected
 
 
 # ---- afterwards
@@ -347,7 +346,7 @@ def test_a_detached_worker_goes_on_when_its_command_has_left(command, tmp_path):
     ids = out.split()
     assert code == 0 and len(ids) == 2
     owner = qml.retrieve_job(ids[0], os.environ["QML_LAB_STORE"]).record()["owner"]
-    assert (owner["pid"] != os.getpid() and os.getsid(owner["pid"]) == owner["pid"]) or qml.retrieve_job(ids[0]).status() == "done"
+    assert owner["pid"] != os.getpid()
     code, out, _ = command("jobs", "result", *ids, "--json")
     here = [job.result().counts for job in qml.submit([tilted(0.1), tilted(0.2)], "aer", seed=5)]
     lines = sorted(map(json.loads, out.splitlines()), key=lambda line: line["number"])
@@ -369,7 +368,7 @@ def test_a_detached_worker_that_is_killed_loses_its_job_to_rerun(command, tmp_pa
     with Store(store) as opened, sqlite3.connect(store) as connection:
         assert len(opened.jobs()) == 1
         small = tilted().measure_all(inplace=False)
-        packed = __import__("io").BytesIO()
+        packed = io.BytesIO()
         qpy.dump(small, packed)
         connection.execute("UPDATE jobs SET circuit = ?", (packed.getvalue(),))  # not to wait for minutes
     code, out, _ = command("jobs", "rerun", "--lost", "--json")
@@ -392,7 +391,7 @@ def test_jobs_are_chosen_by_state_and_tag_cancelled_rerun_and_removed(command, s
 
     assert listed("--state", "failed") == {"aaa"} and listed("--tag", "kept") == {done.id} == listed("--limit", "1")
     assert "did you mean 'failed'" in command("jobs", "list", "--state", "fail")[2]
-    assert "only" not in command("jobs", "rerun", done.id)[2] and "is done: what is run again" in command("jobs", "rerun", done.id)[2]
+    assert "is done: what is run again was lost, failed or cancelled" in command("jobs", "rerun", done.id)[2]
     assert "ran on a backend object" in command("jobs", "rerun", "aaa")[2]
     assert "no job was given" in command("jobs", "rerun")[2]
     assert command("jobs", "cancel", "ccc") == (0, "ccc cancelled\n", "")
@@ -407,7 +406,8 @@ def test_jobs_are_chosen_by_state_and_tag_cancelled_rerun_and_removed(command, s
 def test_options_on_the_command_line_reach_the_backend(command, tmp_path):
     (tmp_path / "f.qasm").write_text("OPENQASM 3;\nqubit[2] q;\nU(1.57, 0, 3.14) q[0];\n")
     options = ("--option", "precision=single", "--option", "max_parallel_threads=1", "--option", "fusion_enable=false")
-    code, out, err = command("submit", tmp_path / "f.qasm", "--backend", "aer", "--method", "statevector", *options, "--json")
+    options += ("--backend", "aer", "--method", "statevector")
+    code, out, err = command("submit", tmp_path / "f.qasm", *options, "--json")
     assert (code, err) == (0, "")
     wanted = {"precision": "single", "max_parallel_threads": 1, "fusion_enable": False, "method": "statevector"}
     assert json.loads(out)["options"] == wanted
@@ -428,15 +428,17 @@ def test_a_progress_bar_with_the_time_left_is_for_terminals_alone(tmp_path, stor
         stdout=subprocess.PIPE, stderr=follower, text=True, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
     )  # fmt: skip
     os.close(follower)
-    out, shown = program.stdout.read(), b""
-    while True:
-        try:
-            piece = os.read(leader, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        shown += piece
-    assert program.wait() == 0 and len(out.splitlines()) == 30
-    assert "30/30" in shown.decode() and "running 30 circuits on native" in shown.decode()
-    assert textwrap.dedent(out) == out and all(json.loads(line)["state"] == "done" for line in out.splitlines())
+    shown = []
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):  # the terminal is gone
+            while piece := os.read(leader, 65536):
+                shown.append(piece.decode())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    out = program.stdout.read()
+    assert program.wait() == 0
+    watcher.join()
+    assert [json.loads(line)["state"] for line in out.splitlines()] == ["done"] * 30
+    assert "30/30" in "".join(shown) and "running 30 circuits on native" in "".join(shown)

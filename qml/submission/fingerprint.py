@@ -1,7 +1,7 @@
 """What a job's result depends on, as one hash: the same circuit with the same settings has the same.
 
-Names that change nothing (of the circuit, of parameters already bound) do not count; Qiskit's QPY is no measure, since it
-gives custom gates a new name each time it writes them.
+Names of circuits and of gates made from circuits do not count; Qiskit's QPY is no measure, since it gives such gates a new
+name each time it writes them.
 """
 
 import hashlib
@@ -68,7 +68,7 @@ def _words(circuit: QuantumCircuit) -> Iterator[str]:
 
 def _of_operation(operation: Any, places: dict) -> Iterator[str]:
     control = getattr(operation, "ctrl_state", None), getattr(operation, "num_ctrl_qubits", None)
-    yield f"{type(operation).__name__} {operation.name} {control}"
+    yield f"own {control}" if _is_own(operation) else f"{type(operation).__name__} {operation.name} {control}"
     condition = getattr(operation, "condition", None) or getattr(operation, "target", None)
     if condition is not None:
         yield f"condition {_condition(condition, places)}"
@@ -97,7 +97,7 @@ def _condition(condition: Any, places: dict) -> str:
     """Classical bits by their place in the circuit; an expression as Qiskit writes it."""
     if isinstance(condition, tuple):
         bits, value = condition
-        return f"{[places.get(bit) for bit in (bits if hasattr(bits, '__iter__') else [bits])]} {value!r}"
+        return f"{[places.get(bit) for bit in (bits if hasattr(bits, '__iter__') else [bits])]} {int(value)}"
     return repr(condition)
 
 

@@ -19,7 +19,10 @@ def followed(jobs: Iterable[Any], total: int, title: str) -> Iterator[Any]:
         columns = (*columns, progress.BarColumn(), progress.MofNCompleteColumn(), left)
     else:
         columns = (*columns, progress.TimeElapsedColumn())
-    bar = progress.Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=60)
+    shared = sys.stdout.isatty()  # else lines of JSON would go where the bar is, to standard error
+    bar = progress.Progress(
+        *columns, console=Console(stderr=True), transient=True, speed_estimate_period=60, redirect_stdout=shared
+    )
     with bar:
         task = bar.add_task(title, total=total)
         for job in jobs:
