@@ -24,7 +24,7 @@ deaths it is given up (`distributed.scheduler.allowed-failures`).
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,6 +71,18 @@ class Cluster:
         threads = sum(self._client.nthreads().values())
         return max(2, min(MOST_AT_ONCE, 2 * threads))
 
+    def close_after(self, futures: Sequence[Future]) -> None:
+        """The connection ends with the last of these; one that stays open complains when the scheduler goes."""
+        left = set(map(id, futures))
+
+        def ended(future: Future) -> None:
+            left.discard(id(future))
+            if not left:
+                threading.Thread(target=self._client.close, daemon=True).start()  # it may not wait for itself
+
+        for future in futures:
+            future.add_done_callback(ended)
+
     def runner(self, request: dict) -> "OnCluster":
         """What runs one request there."""
         return OnCluster(self._executor, request)
@@ -94,10 +106,13 @@ class OnCluster:
             raise
         except Exception as error:
             raise LabError(f"the cluster did not run it ({one_line(error)[:200]})") from error
+        finally:
+            self.future = None  # while it is held, the cluster computes the result again when its worker dies
 
     def stop(self) -> None:
-        if self.future is not None:
-            self.future.cancel()
+        future = self.future
+        if future is not None:
+            future.cancel()
 
 
 def answer_apart(request: dict) -> dict:

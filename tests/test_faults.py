@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 
+import psutil
 import pytest
 from qiskit import QuantumCircuit, qasm2, qasm3, qpy
 from qiskit.circuit import Parameter
@@ -107,7 +108,7 @@ def sources() -> dict[str, bytes]:
 def damaged(data: bytes, generator: random.Random, is_text: bool) -> bytes:
     """One or two bytes, pieces or words of it changed."""
     out = bytearray(data)
-    words = [b"(((((", b")", b"999999999", b"qreg q[5];", b"gate a b { a b; }", b"1e400", b"-", b";", b"/*", b"pi", b"[", b"}"]
+    words = [b"(((((", b")", b"999999999", b"qreg q[5];", b"gate a b { a b; }", b"1e400", b"-", b";", b"/*", b"[", b"}"]
     for _ in range(generator.choice([1, 1, 2])):
         place, kind = generator.randrange(len(out)), generator.randrange(5)
         if kind == 0:
@@ -203,7 +204,13 @@ def in_a_child(store, statements: int | None) -> int:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_kill_before_any_statement_loses_no_job_and_records_none_twice(store, monkeypatch, tmp_path):
     connect = sqlite3.connect
-    monkeypatch.setattr(database.sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=Killing))
+
+    def killing(*arguments, **options) -> Killing:
+        connection = connect(*arguments, **options, factory=Killing)
+        sqlite3.Connection.execute(connection, "PRAGMA synchronous = OFF")  # of use when the machine dies, not a process
+        return connection
+
+    monkeypatch.setattr(database.sqlite3, "connect", killing)
     # Only children submit: a thread of this process might hold SQLite's lock while it forks.
     assert in_a_child(tmp_path / "undisturbed", None) == 0
     expected, number, died = results(tmp_path / "undisturbed"), 0, True
@@ -332,8 +339,6 @@ def test_a_really_full_disk_is_told_in_one_line(tmp_path):
 def test_a_store_on_a_network_path_keeps_no_file_in_shared_memory(tmp_path, monkeypatch):
     import collections
 
-    import psutil
-
     part = collections.namedtuple("Part", "mountpoint fstype")
     local = [part("/", "ext4")]
     for number, kind in enumerate(["nfs4", "cifs", "lustre", "fuse.sshfs", "ext4"]):
@@ -356,10 +361,14 @@ def test_a_backend_that_hangs_fails_at_its_time_limit_and_the_next_job_runs(stor
 
 
 def test_a_simulation_past_its_time_limit_is_ended(store):
-    job = qml.submit(long(), backend="aer", timeout=2, store=store)
-    with pytest.raises(LabError, match="did not end within 2 s"):
+    job = qml.submit(long(), backend="aer", timeout=3, store=store)
+    task = scheduler.current().live[job.id]
+    while getattr(task._active, "simulator", None) is None or (pid := task._active.simulator.pid) is None:
+        time.sleep(0.01)
+    with pytest.raises(LabError, match="did not end within 3 s"):
         job.result()
-    assert {simulator.pid for simulator in scheduler.current().simulators()} == {None}
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf"), "3", True])

@@ -47,6 +47,8 @@ def tasks(
             request = as_request(record) | {"quick": _is_quick(record)}
             runner = partial(_on_cluster, workers, request) if workers else partial(_on_this_machine, request)
         made.append(Task(record["id"], path, runner, limit, record["time_limit"]))
+    if workers is not None:
+        workers.close_after([task.future for task in made])
     return made
 
 
