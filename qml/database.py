@@ -56,7 +56,7 @@ class Database:
         upgrades: Mapping[int, str] | None = None,
     ):
         self.path, self._application_id, self._version = path, application_id, version
-        self._upgrades = upgrades or {}
+        self._upgrades, self._found = upgrades or {}, 0
         self._lock = threading.RLock()
         _check_place(path)
         with self._guarded():
@@ -104,6 +104,7 @@ class Database:
     def _is_ours(self) -> bool:
         """True for a file of ours, False for an empty one; anything else raises."""
         application, version, tables = self._marks()
+        self._found = version
         if application == self._application_id and version > self._version:
             raise StoreError(
                 f"the store {self.path} has format {version}, written by a newer hybrid-qml-lab; this one "
@@ -137,9 +138,10 @@ class Database:
                 execute(statement)
             execute(f"PRAGMA application_id = {self._application_id}")
             execute(f"PRAGMA user_version = {self._version}")
+        self._found = self._version
 
     def _upgrade(self) -> None:
-        if self._marks()[1] >= self._version:
+        if self._found == self._version:
             return
         with self.transaction() as execute:
             for version in range(self._marks()[1], self._version):  # looked at again: another process may have been first

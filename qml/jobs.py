@@ -106,31 +106,28 @@ def submit(
     detach: bool = False,
     **options: Any,
 ) -> "Job | list[Job]":
-    """Queue circuits to run in the background, and return at once: a Job for a circuit, a list for a list.
-
-    All are in the store, in one transaction, before any of them runs.
+    """Queue circuits to run in the background, all in the store in one transaction, and return at once.
 
     Args:
         circuits: without free parameters; one that measures nothing is measured on all its qubits.
         backend: a backend's name ("native", "aer", "pennylane") or an object `resolve` knows.
         shots: how often each circuit is run (with observables: in each measurement basis); None is exact.
-        seed: the same seed gives the same result; None draws one and records it. Circuits of a list draw from
-            streams of their own, keyed by their place in it.
+        seed: the same seed gives the same result, each circuit of a list drawing from its own stream; None draws one.
         observables: Pauli labels, sums such as "0.5*ZZI + XII", SparsePauliOps: estimated, no counts.
-        noise: for backend "aer" the probability of depolarizing after each gate, a `qiskit_aer.noise.NoiseModel`, or a
-            device's name such as "GenericBackendV2:5" or "FakeManilaV2".
+        noise: for "aer" the probability of depolarizing after each gate, a NoiseModel, or a device ("GenericBackendV2:5").
         store: a Store or its path; None is the default store.
-        parameter_values: a sweep of one circuit with free parameters, as `qml.submission.sweep.bound` reads it: a table
-            gives a list of jobs, one for each row.
+        parameter_values: a sweep of one circuit with free parameters, a job a row (see `qml.submission.sweep.bound`).
         tag: a name for this submission. The same submission under the same tag finds its jobs again, runs those that were
             lost, cancelled or failed, and records none twice.
         reuse: whether a job that is done already, of the same circuit and settings (and seed, if given), is the answer.
-        parallel: how many circuits may run at once; None: as many as there are cores where there are hundreds of small ones,
-            else one, since each uses every core.
+        parallel: how many circuits may run at once; None: one, or as many as cores where they are small and hundreds.
         timeout: seconds that each circuit may run, after which it has failed.
-        cluster: address of a Dask scheduler whose workers run the circuits (see `qml.cluster`).
+        cluster: address of a Dask scheduler whose workers run them (`qml.cluster` says how to start one).
         detach: whether a process of its own runs them, which goes on when this one ends.
         options: what else the backend takes, such as device="GPU" or method="stabilizer".
+
+    Returns:
+        A Job for a circuit, a list of them for a list or a table.
 
     Raises:
         UnknownName: no backend of that name.
@@ -144,12 +141,7 @@ def submit(
     circuits = circuits if parameter_values is None else bound(circuits, parameter_values)
     single = isinstance(circuits, QuantumCircuit)
     prepared = [request.prepared(circuit) for circuit in ([circuits] if single else circuits)]
-    drawn, path = drawn_seed() if seed is None else int(seed), _store_path(store)
-    records = []
-    for number, item in enumerate(prepared):
-        record = request.record(item, drawn if single else seed_of(drawn, number))
-        submission = records[0]["submission"] if records else record["id"]
-        records.append(record | {"submission": submission, "number": number, "tag": tagging.checked(tag)})
+    records, path = _records(request, prepared, seed, single, tagging.checked(tag)), _store_path(store)
     with Store(path) as opened:
         found = tagging.settle(opened, records, tag, reuse, seed is not None)
         mine = found.new + (found.again if detach else _claimed(opened, found.again))
@@ -227,6 +219,16 @@ def judged(record: dict) -> dict:
         return record
     reason = f"job {record['id']} was lost, the process that ran it ended before it was done: submit its circuit again"
     return record | {"state": "lost", "error": f"{reason}, or write `qml jobs rerun {record['id']}`"}
+
+
+def _records(request: Request, prepared: list, seed: int | None, single: bool, tag: str | None) -> list[dict]:
+    """The rows of a submission's circuits, each with its own seed."""
+    drawn, records = drawn_seed() if seed is None else int(seed), []
+    for number, item in enumerate(prepared):
+        record = request.record(item, drawn if single else seed_of(drawn, number))
+        submission = records[0]["submission"] if records else record["id"]
+        records.append(record | {"submission": submission, "number": number, "tag": tag})
+    return records
 
 
 def _claimed(store: Store, records: list[dict]) -> list[dict]:

@@ -345,3 +345,21 @@ def test_a_damaged_cell_of_a_job_is_told_in_one_line(filled, column, value):
     with Store(filled) as store, pytest.raises(StoreError, match="f00 is damaged") as caught:
         store.jobs()
     assert "\n" not in str(caught.value)
+
+
+def test_a_store_of_format_1_is_brought_up_to_date_with_what_it_holds(path):
+    from qml.store import _SCHEMA, _SINCE_2
+
+    with sqlite3.connect(path) as connection:
+        connection.executescript(_SCHEMA.replace(_SINCE_2, ""))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("INSERT INTO jobs (id, created, state, backend) VALUES ('old', '2026', 'done', 'native')")
+    connection.close()
+    for tag in (None, "new"):
+        with Store(path) as store:
+            (job,) = store.jobs()
+            assert job["id"] == "old" and job["tag"] == tag
+            store.update_job("old", tag="new", number=0)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
