@@ -1,11 +1,12 @@
 """Noise for Aer: from one number, from a file, or as a device of Qiskit's has it."""
 
+import difflib
 import json
 import warnings
 from pathlib import Path
 from typing import Any
 
-from circuits.errors import LabError, UnknownName
+from circuits.errors import LabError
 
 ONE_QUBIT_GATES = (
     *("id", "x", "y", "z", "h", "s", "sdg", "sx", "sxdg", "t", "tdg", "p", "r", "rx", "ry", "rz"),
@@ -92,17 +93,16 @@ def device(name: str) -> Any:
         if not size.isdecimal() or not 1 <= int(size) <= 200:
             raise LabError(f"a generic device is named with its number of qubits, got {name!r}: write {GENERIC}:5")
         return GenericBackendV2(int(size), seed=0)
+    is_nothing = f"noise {name!r} is no probability, no file and not {GENERIC}:N"
     try:
         from qiskit_ibm_runtime import fake_provider
     except ImportError:
-        raise LabError(
-            f"noise {name!r} is no probability, file or {GENERIC}:N, and fake devices need qiskit-ibm-runtime: "
-            "pip install qiskit-ibm-runtime"
-        ) from None
-    found = getattr(fake_provider, name, None) if name.startswith("Fake") else None
-    if not isinstance(found, type):
-        raise UnknownName("fake device", name, [word for word in dir(fake_provider) if word.startswith("Fake")])
-    return found()
+        raise LabError(f"{is_nothing}; fake devices need qiskit-ibm-runtime: pip install qiskit-ibm-runtime") from None
+    names = [word for word in dir(fake_provider) if word.startswith("Fake") and "Provider" not in word]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.0)
+        raise LabError(f"{is_nothing}, nor a fake device: the nearest are {', '.join(near)}")
+    return getattr(fake_provider, name)()
 
 
 def depolarizing(probability: float) -> Any:

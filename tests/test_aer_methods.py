@@ -192,7 +192,7 @@ def test_a_file_that_is_no_noise_model_is_refused_in_one_line(content, says, tmp
 
 @pytest.mark.parametrize("name", ["FakeNowhere", "GenericBackendV2", "GenericBackendV2:0", "nosuch.json"])
 def test_an_unknown_device_is_refused(name):
-    with pytest.raises(LabError, match=r"GenericBackendV2|unknown fake device"):
+    with pytest.raises(LabError, match="GenericBackendV2:"):
         read(name)
 
 

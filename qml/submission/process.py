@@ -118,8 +118,11 @@ def _serve() -> None:
             reply = {"error": str(error)}
         except Exception as error:
             reply = {"error": one_line(error)}
-        replies.write(json.dumps(reply) + "\n")
-        replies.flush()
+        try:
+            replies.write(json.dumps(reply) + "\n")
+            replies.flush()
+        except BrokenPipeError:  # whoever asked was killed
+            os._exit(1)
 
 
 def answer(request: dict) -> dict:

@@ -83,7 +83,7 @@ def _check_names(given: list[str], names: list[str], where: str) -> None:
     missing = [word for word in names if word not in given]
     if unknown or missing or len(set(given)) != len(given):
         fault = f"has no parameter {unknown[0]!r}" if unknown else f"misses {missing[0]!r}" if missing else "names one twice"
-        raise LabError(f"{where} {fault}: the circuit's parameters are {', '.join(names[:8])}")
+        raise LabError(f"{where} {fault}: the circuit's free parameters are {', '.join(names[:8]) or 'none'}")
 
 
 def _is_number(cell: str) -> bool:
