@@ -11,6 +11,7 @@ import re
 import struct
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 256 << 20
 MOST_BITS = 10_000  # a register beyond this is a slip or damage; Qiskit would allocate whatever the file says
 OLDEST_QPY = 13
+SUFFIXES = (".qasm", ".qasm2", ".qasm3", ".qpy")
 _QPY_MAGIC = b"QISKIT"
 _WANTED = "give an OpenQASM 2 or 3 file (it begins with 'OPENQASM 2.0;' or 'OPENQASM 3.0;') or a Qiskit QPY file"
 
@@ -41,6 +43,28 @@ def load(path: str | os.PathLike, parameters: bool = False) -> list["QuantumCirc
         TooLarge: a register of more than MOST_BITS bits.
     """
     return parse(read(path), _called(path), path, parameters)
+
+
+def load_all(paths: Iterable[str | os.PathLike], parameters: bool = False) -> list["QuantumCircuit"]:
+    """The circuits of all files, in their order; a folder stands for its files with SUFFIXES, by name.
+
+    Raises:
+        LabError: as `load` does; or a folder without such a file.
+    """
+    circuits = []
+    for path in paths:
+        for file in _files(path):
+            circuits += load(file, parameters)
+    return circuits
+
+
+def _files(path: str | os.PathLike) -> list[str | os.PathLike]:
+    if str(path) == "-" or not os.path.isdir(path):
+        return [path]
+    found = sorted(file for file in Path(path).iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    if not found:
+        raise LabError(f"the folder {path} has no file that ends in {', '.join(SUFFIXES)}: {_WANTED}")
+    return found
 
 
 def parse(data: bytes, name: str, path: str | os.PathLike = ".", parameters: bool = False) -> list["QuantumCircuit"]:
@@ -96,8 +120,8 @@ def _called(path: str | os.PathLike) -> str:
     return "standard input" if str(path) == "-" else str(path)
 
 
-def read(path: str | os.PathLike) -> bytes:
-    """The content of a file that may hold circuits, or of standard input for "-".
+def read(path: str | os.PathLike, wanted: str = _WANTED) -> bytes:
+    """The content of a file that may hold circuits, or of standard input for "-"; messages end with what is `wanted`.
 
     Raises:
         LabError: missing, empty or unreadable. TooLarge: more than MOST_BYTES.
@@ -107,15 +131,15 @@ def read(path: str | os.PathLike) -> bytes:
         with contextlib.nullcontext(sys.stdin.buffer) if str(path) == "-" else open(path, "rb") as file:
             data = file.read(MOST_BYTES + 1)
     except IsADirectoryError:
-        raise LabError(f"{name} is a folder: {_WANTED}") from None
+        raise LabError(f"{name} is a folder: {wanted}") from None
     except FileNotFoundError:
-        raise LabError(f"{name} does not exist: {_WANTED}") from None
+        raise LabError(f"{name} does not exist: {wanted}") from None
     except (OSError, ValueError) as error:
-        raise LabError(f"{name} cannot be read ({getattr(error, 'strerror', None) or error}): {_WANTED}") from None
+        raise LabError(f"{name} cannot be read ({getattr(error, 'strerror', None) or error}): {wanted}") from None
     if len(data) > MOST_BYTES:
         raise TooLarge(f"{name} is larger than {MOST_BYTES >> 20} MiB: split it into files of fewer circuits")
     if not data.strip():
-        raise LabError(f"{name} is empty: {_WANTED}")
+        raise LabError(f"{name} is empty: {wanted}")
     return data
 
 
@@ -164,16 +188,10 @@ def _from_qasm3(text: str, folder: Path) -> "QuantumCircuit":
 
 
 def _from_qpy(data: bytes, name: str) -> list["QuantumCircuit"]:
-    from qiskit import qpy
-
-    def read() -> list["QuantumCircuit"]:
-        circuits = qpy.load(io.BytesIO(data))
-        for circuit in circuits:  # Qiskit makes a gate's object when it is first asked for: here damage shows
-            _ = [instruction.operation for instruction in circuit.data]
-        return circuits
+    from qml.qpy_reader import circuits_of
 
     _check_qpy_header(data, name)
-    return _guarded(read, name, "QPY", " (write it again with qiskit.qpy.dump)")
+    return _guarded(lambda: circuits_of(data), name, "QPY", " (write it again with qiskit.qpy.dump)")
 
 
 def _check_qpy_header(data: bytes, name: str) -> None:

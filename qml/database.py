@@ -9,13 +9,15 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from circuits.errors import StoreError
 
 MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100
+NETWORK = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "fuse.sshfs", "afs", "9p", "pvfs")
 # Primary SQLite result codes, with what a user can do about each.
 _ADVICE = {
     sqlite3.SQLITE_BUSY: "is locked by another process: wait until it ends, or give another with --store",
@@ -38,13 +40,23 @@ class Database:
         application_id: the number in the file's header that says it is ours.
         version: the format this program writes, the newest it reads.
         busy_seconds: how long to wait for another process that is writing.
+        upgrades: for each older version the statements that make the next one of it.
 
     Raises:
         StoreError: the file is locked, truncated, not ours, read-only, a folder or of a newer version.
     """
 
-    def __init__(self, path: Path, schema: str, application_id: int, version: int, busy_seconds: float):
+    def __init__(
+        self,
+        path: Path,
+        schema: str,
+        application_id: int,
+        version: int,
+        busy_seconds: float,
+        upgrades: Mapping[int, str] | None = None,
+    ):
         self.path, self._application_id, self._version = path, application_id, version
+        self._upgrades, self._found = upgrades or {}, 0
         self._lock = threading.RLock()
         _check_place(path)
         with self._guarded():
@@ -82,13 +94,17 @@ class Database:
         self._connection.row_factory = sqlite3.Row
         if not self._is_ours():
             self._create(schema)
+        self._upgrade()
+        # WAL's memory map is not shared between the hosts of a network file system: there DELETE keeps the file whole.
+        mode = "DELETE" if is_on_network(self.path) else "WAL"
         with self._guarded(), contextlib.suppress(sqlite3.OperationalError):
-            # Some file systems cannot share WAL's memory map: the file then stays in journal mode DELETE.
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            # Other file systems that cannot share it say so: the file then stays in journal mode DELETE.
+            self._connection.execute(f"PRAGMA journal_mode = {mode}")
 
     def _is_ours(self) -> bool:
         """True for a file of ours, False for an empty one; anything else raises."""
         application, version, tables = self._marks()
+        self._found = version
         if application == self._application_id and version > self._version:
             raise StoreError(
                 f"the store {self.path} has format {version}, written by a newer hybrid-qml-lab; this one "
@@ -122,6 +138,16 @@ class Database:
                 execute(statement)
             execute(f"PRAGMA application_id = {self._application_id}")
             execute(f"PRAGMA user_version = {self._version}")
+        self._found = self._version
+
+    def _upgrade(self) -> None:
+        if self._found == self._version:
+            return
+        with self.transaction() as execute:
+            for version in range(self._marks()[1], self._version):  # looked at again: another process may have been first
+                for statement in filter(str.strip, self._upgrades[version].split(";")):
+                    execute(statement)
+            execute(f"PRAGMA user_version = {self._version}")
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -132,6 +158,23 @@ class Database:
                 code = getattr(error, "sqlite_errorcode", 0) & 0xFF
                 advice = _ADVICE.get(code, f"cannot be used ({error}): give another file with --store")
                 raise StoreError(f"the store {self.path} {advice}") from error
+
+
+def is_on_network(path: Path) -> bool:
+    """Whether the file lies on a file system that several hosts may mount."""
+    return _folder_on_network(path.parent)
+
+
+@lru_cache(maxsize=64)
+def _folder_on_network(folder: Path) -> bool:
+    import psutil
+
+    with contextlib.suppress(OSError, psutil.Error):
+        place = folder.resolve()
+        mounts = {Path(part.mountpoint): part.fstype.lower() for part in psutil.disk_partitions(all=True)}
+        nearest = max((mount for mount in mounts if place.is_relative_to(mount)), key=lambda m: len(m.parts), default=None)
+        return nearest is not None and mounts[nearest].startswith(NETWORK)
+    return False
 
 
 def _check_place(path: Path) -> None:

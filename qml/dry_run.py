@@ -12,7 +12,7 @@ from circuits.lowering import lower
 from circuits.observables import as_list
 from qml.backends.base import check_shots, resolve
 from qml.backends.qiskit import QiskitBackend
-from qml.circuit_files import load
+from qml.circuit_files import load_all
 
 NOTE = "nothing was sent"
 
@@ -135,11 +135,11 @@ def _primitive(backend: QiskitBackend) -> str:
     return f"{kind.__module__.split('.sampler')[0]}.{kind.__qualname__}"
 
 
-def print_dry_run(file: str, backend: str, device: str | None, shots: int | None, observables, as_json: bool) -> None:
-    """`qml submit FILE --dry-run`: the report, or one JSON document."""
-    from qml.jobs import _prepared as prepared
+def print_dry_run(files: Sequence[str], backend: str, device: str | None, shots: int | None, observables, json_: bool):
+    """`qml submit FILE... --dry-run`: the report, or one JSON document."""
+    from qml.submission.request import Request
 
-    resolved = resolve(backend, device=device)
-    circuits = [prepared(circuit, observables)[0] for circuit in load(file)]
-    report = dry_run(circuits, resolved, shots, observables)
-    print(json.dumps(report.as_dict(), indent=2) if as_json else report)
+    request = Request.of(backend, shots, None, observables, None, None, {"device": device})
+    circuits = [request.prepared(circuit).circuit for circuit in load_all(files)]
+    report = dry_run(circuits, request.backend, shots, observables)
+    print(json.dumps(report.as_dict(), indent=2) if json_ else report)

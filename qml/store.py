@@ -4,7 +4,6 @@ Only the process that drives a study or submits a job writes; its workers hand t
 Everything is stored as plain numbers, text and JSON (circuits as Qiskit's QPY), never as pickles.
 """
 
-import difflib
 import json
 import os
 import sqlite3
@@ -12,13 +11,25 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from circuits.errors import LabError, StoreError
+from circuits.errors import LabError
 from qml.database import Database
+from qml.job_rows import JobRows, encode, read
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x514D4C53  # "QMLS": `file` and this module tell a store from any other SQLite database
 BUSY_SECONDS = 10.0
-STATES = ("queued", "running", "done", "failed", "cancelled")
+_SINCE_2 = """
+ALTER TABLE jobs ADD COLUMN submission TEXT;
+ALTER TABLE jobs ADD COLUMN number INTEGER;
+ALTER TABLE jobs ADD COLUMN tag TEXT;
+ALTER TABLE jobs ADD COLUMN fingerprint TEXT;
+ALTER TABLE jobs ADD COLUMN time_limit REAL;
+ALTER TABLE jobs ADD COLUMN named INTEGER;
+CREATE UNIQUE INDEX jobs_by_tag ON jobs (tag, number) WHERE tag IS NOT NULL;
+CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint);
+CREATE INDEX jobs_by_submission ON jobs (submission, number);
+CREATE INDEX jobs_by_state ON jobs (state, finished);
+"""
 _SCHEMA = """
 CREATE TABLE cases (
   study TEXT NOT NULL, case_id TEXT NOT NULL, settings TEXT NOT NULL, provenance TEXT NOT NULL,
@@ -33,16 +44,10 @@ CREATE TABLE jobs (
   n_qubits INTEGER, backend TEXT NOT NULL, options TEXT, shots INTEGER, seed INTEGER, observables TEXT,
   circuit BLOB, result TEXT, error TEXT, owner TEXT
 );
-"""
-JOB_FIELDS = (
-    *("id", "created", "finished", "state", "name", "n_qubits", "backend", "options", "shots", "seed"),
-    *("observables", "circuit", "result", "error", "owner"),
-)
-_JSON_FIELDS = frozenset({"options", "observables", "result", "owner"})
-_LISTED = tuple(field for field in JOB_FIELDS if field not in ("circuit", "result"))
+""" + _SINCE_2
 
 
-class Store:
+class Store(JobRows):
     """The results store at `path`: finished study cases with their rows, and jobs.
 
     Safe to use from several threads. A `with` block closes it.
@@ -57,7 +62,7 @@ class Store:
 
     def __init__(self, path: str | os.PathLike | None = None, busy_seconds: float = BUSY_SECONDS):
         self.path = default_path() if path is None else Path(path).expanduser().absolute()
-        self._database = Database(self.path, _SCHEMA, APPLICATION_ID, VERSION, busy_seconds)
+        self._database = Database(self.path, _SCHEMA, APPLICATION_ID, VERSION, busy_seconds, {1: _SINCE_2})
         self._fetch, self._transaction = self._database.fetch, self._database.transaction
 
     def __enter__(self) -> "Store":
@@ -85,8 +90,8 @@ class Store:
             StoreError: the file cannot be written.
         """
         place = f"study {study}, case {case_id[:12]}"
-        settings, origin = _encode(case, place), _encode(provenance, place)
-        lines = [_encode(row, f"{place}, row {number}") for number, row in enumerate(rows)]
+        settings, origin = encode(case, place), encode(provenance, place)
+        lines = [encode(row, f"{place}, row {number}") for number, row in enumerate(rows)]
         for line in lines:
             _refuse_hidden(json.loads(settings), json.loads(line), place)
         with self._transaction() as execute:
@@ -125,57 +130,6 @@ class Store:
         query = "SELECT study, COUNT(*), MAX(finished) FROM cases GROUP BY study ORDER BY study"
         return [tuple(row) for row in self._fetch(query)]
 
-    def add_job(self, record: dict) -> None:
-        """The job is in the store; `record` has fields of JOB_FIELDS, those left out are null."""
-        names = _known(record)
-        values = [_column(name, record[name]) for name in names]
-        with self._transaction() as execute:
-            execute(
-                f"INSERT INTO jobs ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
-                values,
-            )
-
-    def update_job(self, job_id: str, /, **fields: object) -> None:
-        """The given fields of one job are changed, the others stay.
-
-        Raises:
-            LabError: no job has this id.
-        """
-        names = _known(fields)
-        values = [_column(name, fields[name]) for name in names]
-        with self._transaction() as execute:
-            assigned = ", ".join(f"{name} = ?" for name in names)
-            if not execute(f"UPDATE jobs SET {assigned} WHERE id = ?", (*values, job_id)).rowcount:
-                raise self._unknown_job(job_id)
-
-    def job(self, job_id: str) -> dict:
-        """The job with this id, or with the only id that begins so; its circuit is QPY bytes.
-
-        Raises:
-            LabError: no job, or more than one, has an id that begins so.
-        """
-        # An empty id begins every other; length 1 keeps it from matching.
-        query = "SELECT id FROM jobs WHERE substr(id, 1, ?) = ? ORDER BY id"
-        ids = [row["id"] for row in self._fetch(query, (max(len(job_id), 1), job_id))]
-        ids = [job_id] if job_id in ids else ids
-        if len(ids) > 1:
-            raise LabError(f"job {job_id!r} is ambiguous: write more letters of one of {_some(ids)}")
-        if not ids:
-            raise self._unknown_job(job_id)
-        return _decoded(self._fetch("SELECT * FROM jobs WHERE id = ?", ids)[0])
-
-    def jobs(self) -> list[dict]:
-        """Every job, newest first, without its circuit and result (`job` reads those)."""
-        query = f"SELECT {', '.join(_LISTED)} FROM jobs ORDER BY created DESC, rowid DESC"
-        return [_decoded(row) for row in self._fetch(query)]
-
-    def _unknown_job(self, job_id: str) -> LabError:
-        ids = [row["id"] for row in self._fetch("SELECT id FROM jobs ORDER BY created DESC, rowid DESC")]
-        near = difflib.get_close_matches(job_id, ids, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        known = f"the newest are {_some(ids)}" if ids else "it holds no jobs"
-        return LabError(f"unknown job {job_id!r} in {self.path}: {hint}{known}")
-
 
 def default_path() -> Path:
     """Where the store is when none is given: the environment's QML_LAB_STORE, else the user's data folder."""
@@ -194,19 +148,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _plain(value: object) -> object:
-    if hasattr(value, "tolist"):  # NumPy and PyTorch scalars and arrays
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} {value!r}")
-
-
-def _encode(value: object, place: str) -> str:
-    try:
-        return json.dumps(value, default=_plain, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise LabError(f"{place}: cannot be stored exactly ({error}): use finite numbers, text or None") from error
-
-
 def _refuse_hidden(case: dict, row: dict, place: str) -> None:
     hidden = [key for key in row if key == "provenance" or (key in case and case[key] != row[key])]
     if hidden or "provenance" in case:
@@ -215,41 +156,5 @@ def _refuse_hidden(case: dict, row: dict, place: str) -> None:
 
 
 def _merged(row: sqlite3.Row) -> dict:
-    settings, provenance, fields = (_read(text, "a row of a study") for text in row)
+    settings, provenance, fields = (read(text, "a row of a study") for text in row)
     return {**settings, **fields, "provenance": provenance}
-
-
-def _known(fields: Iterable[str]) -> list[str]:
-    names = list(fields)
-    wrong = [name for name in names if name not in JOB_FIELDS]
-    if wrong or not names:
-        given = ", ".join(wrong) or "(nothing was given)"
-        raise LabError(f"a job has no field {given}: choose from {', '.join(JOB_FIELDS)}")
-    return names
-
-
-def _column(name: str, value: object) -> object:
-    if name == "state" and value not in STATES:
-        raise LabError(f"a job's state cannot be {value!r}: choose from {', '.join(STATES)}")
-    return _encode(value, f"job field {name}") if name in _JSON_FIELDS and value is not None else value
-
-
-def _decoded(row: sqlite3.Row) -> dict:
-    record = dict(row)
-    for name in _JSON_FIELDS & record.keys():
-        record[name] = None if record[name] is None else _read(record[name], f"job {record.get('id')}")
-    for name in ("shots", "seed"):
-        if not isinstance(record.get(name), int | None):
-            raise StoreError(f"job {record.get('id')} is damaged in the store: its {name} is {record[name]!r}")
-    return record
-
-
-def _read(text: str, what: str):
-    try:
-        return json.loads(text)
-    except (TypeError, ValueError):
-        raise StoreError(f"{what} is damaged in the store: what it holds is no JSON") from None
-
-
-def _some(ids: list[str], limit: int = 5) -> str:
-    return ", ".join(ids[:limit]) + (", ..." if len(ids) > limit else "")

@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 
 from circuits.errors import LabError
+from qml.cluster import on_cluster
 from qml.store import Store, now
 from studies import provenance
 from studies.base import Study, case_id, load
@@ -100,7 +101,7 @@ def _results(study: str, pending: list, code: str, workers: int, cluster: str | 
         for key, case in pending:
             yield key, case, *compute(study, case, code)
         return
-    with _on_cluster(cluster) if cluster else _on_this_machine(workers) as executor:
+    with on_cluster(cluster) if cluster else _on_this_machine(workers) as executor:
         futures = {executor.submit(compute, study, case, code): (key, case) for key, case in pending}
         for future in as_completed(futures):
             yield *futures.pop(future), *future.result()
@@ -129,21 +130,6 @@ def _on_this_machine(workers: int) -> Iterator[Executor]:
             ) from error
         raise
     executor.shutdown()
-
-
-@contextlib.contextmanager
-def _on_cluster(address: str) -> Iterator[Executor]:
-    """A Dask cluster's workers; closing the client at the end cancels what is still in the queue."""
-    try:
-        from distributed import Client
-    except ImportError:
-        raise LabError("--cluster needs Dask, which is not installed: pip install distributed") from None
-    try:
-        client = Client(address, timeout=10)
-    except (OSError, ValueError) as error:
-        raise LabError(f"no Dask scheduler answers at {address} ({error}): start one, or check it") from None
-    with client:
-        yield client.get_executor(pure=False)
 
 
 def _start_worker() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from circuits.errors import LabError, StoreError
-from qml.store import APPLICATION_ID, Store, default_path
+from qml.store import APPLICATION_ID, VERSION, Store, default_path
 
 PROVENANCE = {"commit": "abc", "seconds": 0.25}
 
@@ -290,8 +290,8 @@ def test_another_programs_database_is_refused(path):
 
 def test_a_store_of_a_newer_version_is_refused(filled):
     with sqlite3.connect(filled) as connection:
-        connection.execute("PRAGMA user_version = 2")
-    refusal(filled, "has format 2, written by a newer hybrid-qml-lab.*upgrade")
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    refusal(filled, f"has format {VERSION + 1}, written by a newer hybrid-qml-lab.*upgrade")
 
 
 def test_a_folder_a_device_and_a_place_below_a_file_are_refused(tmp_path, filled):
@@ -345,3 +345,21 @@ def test_a_damaged_cell_of_a_job_is_told_in_one_line(filled, column, value):
     with Store(filled) as store, pytest.raises(StoreError, match="f00 is damaged") as caught:
         store.jobs()
     assert "\n" not in str(caught.value)
+
+
+def test_a_store_of_format_1_is_brought_up_to_date_with_what_it_holds(path):
+    from qml.store import _SCHEMA, _SINCE_2
+
+    with sqlite3.connect(path) as connection:
+        connection.executescript(_SCHEMA.replace(_SINCE_2, ""))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("INSERT INTO jobs (id, created, state, backend) VALUES ('old', '2026', 'done', 'native')")
+    connection.close()
+    for tag in (None, "new"):
+        with Store(path) as store:
+            (job,) = store.jobs()
+            assert job["id"] == "old" and job["tag"] == tag
+            store.update_job("old", tag="new", number=0)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)

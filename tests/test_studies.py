@@ -201,7 +201,7 @@ def test_the_case_id_changes_with_everything_that_affects_a_result():
 def test_a_cluster_without_dask_names_what_to_install(program, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     code, _, error = program("run", "barren_plateaus", "--quick", "--cluster", "tcp://127.0.0.1:1")
-    assert code == 2 and "pip install distributed" in error
+    assert code == 2 and "pip install 'hybrid-qml-lab[cluster]'" in error
 
 
 def test_a_second_run_computes_nothing_and_a_larger_one_only_what_is_new(ran, program):

@@ -1,20 +1,21 @@
-"""Qiskit Aer's state-vector simulator, on the CPU or with device="GPU": exact with adjoint gradients, shots, noise."""
+"""Qiskit Aer, on the CPU or with device="GPU": exact with adjoint gradients, shots, noise, all its methods."""
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from qiskit import QuantumCircuit, transpile
+from qiskit import QuantumCircuit, generate_preset_pass_manager
 from qiskit.circuit import ParameterVector
 
-from circuits.errors import LabError, UnknownName, Unsupported
+from circuits.errors import LabError, TooLarge, UnknownName, Unsupported
 from circuits.observables import as_list
 from circuits.paulis import PauliSums
 from qml import costs
 from qml.backends.base import Backend, Compiled, Slots, check_memory, check_shots
 
-MOST_CHECKED = 28  # qubits Aer's own target allows on any machine of today
+METHODS = ("automatic", "statevector", "density_matrix", "stabilizer", "matrix_product_state", "extended_stabilizer")
+MOST_CHECKED = {"automatic": 28, "statevector": 28, "density_matrix": 13}  # qubits Aer allows on any machine of today
 MOST_ROWS = 4096  # angle rows per run
 SMALL_GPU_BYTES = 4 << 30
 MOST_QUBITS = 22  # of a run with a batch register: larger batches are cut
@@ -203,30 +204,47 @@ class AerBackend(Backend):
 
     Args:
         device: "CPU" or "GPU"; a GPU is believed only after a one-qubit run on it.
-        noise: a `qiskit_aer.noise.NoiseModel`; only values from shots then.
+        method: one of METHODS, for submitted circuits; layers need state vectors.
+        noise: a `qiskit_aer.noise.NoiseModel`; or a Qiskit backend, whose noise, gates and coupling are taken. Values from
+            shots then, or exact with method="density_matrix".
         simulator: an `AerSimulator` whose options are kept.
-        options: any further option of `AerSimulator`, such as `max_parallel_threads`, `cuStateVec_enable`, or
-            `blocking_enable` with `blocking_qubits`, which spreads one state over several GPUs.
+        options: any further option of `AerSimulator`, such as precision="single", `max_parallel_threads`,
+            `cuStateVec_enable`, or one large state over several GPUs or (where Aer was built with MPI) nodes by
+            `blocking_enable=True, blocking_qubits=...`.
     """
 
     name = "aer"
     requires = ("qiskit_aer", "pip install 'hybrid-qml-lab[aer]', or [aer-gpu] for an NVIDIA GPU")
     adjoint = True
-    summary = "Qiskit Aer's state-vector simulator, on the CPU or an NVIDIA GPU"
+    summary = "Qiskit Aer, every method, on the CPU or an NVIDIA GPU; noise models"
 
-    def __init__(self, device: str = "CPU", noise=None, simulator=None, **options):
+    def __init__(self, device: str = "CPU", method: str = "automatic", noise=None, simulator=None, **options):
         if device not in ("CPU", "GPU"):
             raise UnknownName("device of backend 'aer'", device, ["CPU", "GPU"])
-        if noise is not None and type(noise).__name__ != "NoiseModel":
-            raise LabError(f"noise must be a qiskit_aer.noise.NoiseModel, got {type(noise).__name__}")
-        self.device, self.noise, self._given = device, noise, simulator
+        if method not in METHODS:
+            raise UnknownName("method of backend 'aer'", method, METHODS)
+        if noise is not None and not hasattr(noise, "noise_instructions") and not hasattr(noise, "target"):
+            raise LabError(f"noise must be a qiskit_aer.noise.NoiseModel or a Qiskit backend, got {type(noise).__name__}")
+        self.device, self.method, self.noise, self._given = device, method, noise, simulator
         self._options = options
         if noise is None and simulator is not None:
             self.noise = simulator.options.get("noise_model")
         if simulator is not None:
             self.device = str(simulator.options.get("device") or device)
+        self._check_options()
         if self.device == "GPU":
             self._probe_gpu()
+
+    def _check_options(self) -> None:
+        from qiskit_aer.aererror import AerError
+
+        if self._options.get("precision", "double") not in ("single", "double"):
+            raise LabError(f"precision of backend 'aer' is 'single' or 'double', got {self._options['precision']!r}")
+        try:
+            self._simulator()
+        except (AerError, TypeError, ValueError) as error:
+            said = " ".join(str(error).strip("'\"").split())
+            raise LabError(f"Aer does not take these options ({said[:200]}): see qiskit_aer.AerSimulator's") from None
 
     def _probe_gpu(self) -> None:
         """Aer lists GPUs that are not there, so only a run on one is proof."""
@@ -279,8 +297,22 @@ class AerBackend(Backend):
 
         if self._given is not None:
             return self._given
-        extra = {"noise_model": self.noise} if self.noise is not None else {}
-        return AerSimulator(device=self.device, **{**SMALL_STATES_ON_ONE_THREAD, **extra, **self._options})
+        options = {"device": self.device, **SMALL_STATES_ON_ONE_THREAD, **self._options}
+        if self.method != "automatic":
+            options["method"] = self.method
+        if hasattr(self.noise, "target"):
+            return AerSimulator.from_backend(self.noise, **options)
+        return AerSimulator(**options, **({} if self.noise is None else {"noise_model": self.noise}))
+
+    @cached_property
+    def _written(self):
+        """Aer for circuits as they were written, and what rewrites them in gates it has.
+
+        Made once: Aer builds its list of gates anew, 150 times a circuit, whenever `transpile` looks at it.
+        """
+        simulator = self._simulator()
+        # From its target and not from itself, for the same reason; routing to a device's coupling draws from a fixed seed.
+        return simulator, generate_preset_pass_manager(0, target=simulator.target, seed_transpiler=0)
 
     def run(self, circuits, dtype: np.dtype, **options):
         """Aer's result of circuits of native instructions, simulated in the precision of `dtype`.
@@ -301,36 +333,58 @@ class AerBackend(Backend):
 
     def compile(self, program, observables, slots=None) -> AerCircuit:
         self.refuse_noise("a layer")
+        if self.method not in ("automatic", "statevector"):
+            raise Unsupported(
+                f"a layer on Aer needs state vectors, got method={self.method!r}: leave method out, or submit bound circuits"
+            )
         if program.n_qubits > 40:
             check_memory(16 << program.n_qubits, f"simulating {program.n_qubits} qubits on Aer")
         return AerCircuit(self, program, observables, slots or Slots((), tuple(range(len(program.slots)))))
 
     def estimate(self, circuit: QuantumCircuit, observables, shots: int | None = None, seed: int | None = None):
-        """As every backend's; with noise from shots alone, of the circuit as it was written."""
-        if self.noise is None:
+        """As every backend's; with noise or another method than state vectors, of the circuit as it was written."""
+        if self.noise is None and self.method in ("automatic", "statevector"):
             return super().estimate(circuit, observables, shots, seed)
-        if shots is None:
-            self.refuse_noise("an exact expectation value")
-        check_shots(shots)
+        if shots is None and self.method != "density_matrix":
+            self.refuse_noise("an exact expectation value without method='density_matrix'")
         if circuit.num_clbits:
             raise Unsupported("expectation values need a circuit without classical bits: remove its measurements first")
-        from qml.aer.noisy import estimate
+        from qml.aer import written
 
-        return estimate(self, circuit, as_list(observables, circuit.num_qubits), shots, seed)
+        operators = as_list(observables, circuit.num_qubits)
+        if shots is None:
+            return written.exact(self, circuit, operators)
+        check_shots(shots)
+        return written.estimate(self, circuit, operators, shots, seed)
 
     def counts(self, circuit: QuantumCircuit, shots: int, seed: int | None = None) -> dict[str, int]:
         """As every backend's, and also for measurements in the middle, resets and classical control."""
         check_shots(shots)
-        n_qubits = circuit.num_qubits
-        if n_qubits > MOST_CHECKED:  # Aer may pick a method that holds no state vector; its own limit comes first
-            check_memory(16 << n_qubits, f"simulating {n_qubits} qubits on Aer")
-        simulator = self._simulator()
-        ready = transpile(circuit, simulator, optimization_level=0)
         drawn = np.random.SeedSequence(seed).generate_state(1)[0] >> 1
-        options = {"seed_simulator": int(drawn)}
-        with costs.run(circuits=1, shots=shots, gates=ready.size(), passes=ready.size(), peak_bytes=16 << n_qubits):
-            counts = _completed(simulator.run(ready, shots=shots, **options).result()).get_counts(0)
+        counts = self.run_rewritten(self.rewritten(circuit), shots=shots, seed_simulator=int(drawn)).get_counts(0)
         return {str(key): int(number) for key, number in counts.items()}
+
+    def rewritten(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """The circuit as it was written, its gates decomposed only where Aer, its noise or its device has none such."""
+        self._check_size(circuit.num_qubits)
+        return self._written[1].run(circuit)
+
+    def run_rewritten(self, ready: QuantumCircuit, shots: int, **options):
+        """Aer's result of what `rewritten` returned."""
+        size = 16 << min(ready.num_qubits, 60)
+        with costs.run(circuits=1, shots=shots, gates=ready.size(), passes=ready.size(), peak_bytes=size):
+            return _completed(self._written[0].run(ready, shots=shots, **options).result())
+
+    def _check_size(self, n_qubits: int) -> None:
+        """Say before Aer does, which knows its limit only as a number, what does not fit into memory."""
+        size = 16 << (2 * n_qubits if self.method == "density_matrix" else n_qubits)
+        if self.method in ("automatic", "statevector", "density_matrix") and n_qubits > MOST_CHECKED[self.method]:
+            check_memory(size, f"simulating {n_qubits} qubits on Aer by method {self.method!r}")
+        if n_qubits > (most := self._written[0].num_qubits or n_qubits):
+            raise TooLarge(
+                f"Aer's method {self.method!r} takes {most} qubits here, got {n_qubits}: use fewer, or method='stabilizer' "
+                "for Clifford gates, 'matrix_product_state' where little is entangled"
+            )
 
 
 def _completed(result):

@@ -1,4 +1,4 @@
-"""`qml submit FILE`: run a circuit file on a simulator, wait, and print counts or expectation values."""
+"""`qml submit FILE...`: run circuit files on a simulator, wait, and print counts or expectation values."""
 
 import os
 import sys
@@ -16,28 +16,46 @@ def register(app: typer.Typer) -> None:
 
 
 def submit(
-    file: Annotated[str | None, typer.Argument(help="OpenQASM 2 or 3, or QPY; - is standard input.", metavar="FILE")] = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="OpenQASM 2 or 3, or QPY of any number of circuits; folders of them; - is standard input.",
+                       metavar="FILE..."),
+    ] = None,
     backend: Annotated[str, typer.Option(help="See `qml backends`.")] = "native",
     device: Annotated[str | None, typer.Option(help="GPU or CPU for aer; a device's name for pennylane or qiskit.")] = None,
+    method: Annotated[str | None, typer.Option(help="Of aer: statevector, density_matrix, stabilizer ...")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, handed to the backend, such as precision=single; repeatable.")
+    ] = None,
     shots: Annotated[int, typer.Option(help="Runs of the circuit (of each measurement basis).")] = 1024,
     exact: Annotated[bool, typer.Option("--exact", help="With --observable: exact values, no shots.")] = False,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same result.")] = None,
-    noise: Annotated[float | None, typer.Option(help="Depolarizing probability after each gate (aer only).")] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(help="Depolarizing probability after each gate, a noise model's file, or a device's name (aer only)."),
+    ] = None,
     observable: Annotated[
         list[str] | None, typer.Option(help="Such as ZZI or '0.5*ZZI + XII', qubit 0 rightmost; repeatable.")
     ] = None,
+    values: Annotated[str | None, typer.Option(help="CSV with the values of free parameters, a circuit a line.")] = None,
+    parallel: Annotated[int | None, typer.Option(help="How many circuits may run at once.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds that each circuit may run.")] = None,
+    tag: Annotated[str | None, typer.Option(help="A name; the same command again goes on from there.")] = None,
+    reuse: Annotated[bool, typer.Option("--reuse", help="Answer from the store what was run before.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Print ids and leave; a process of its own runs them.")] = False,
+    cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers run them.")] = None,
     store: Annotated[str | None, typer.Option(help="The file that keeps jobs.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what a device would get, send nothing.")] = False,
-    schema: Annotated[bool, typer.Option("--schema", help="Print that document's JSON Schema and stop.")] = False,
-) -> None:
-    """Run a circuit on a simulator and print its counts, or expectation values with --observable."""
-    from qml import job_report
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a job, a line each, as they end.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print that object's JSON Schema and stop.")] = False,
+) -> None:  # fmt: skip
+    """Run circuits on a simulator and print their counts, or expectation values with --observable."""
+    from qml.submission import report
 
     if schema:
-        print(job_report.schema(), end="")
+        print(report.schema(), end="")
         return
-    if file is None:
+    if not files:
         raise LabError("no circuit was given: write `qml submit FILE`, or `qml submit -` for standard input")
     if noise is not None and backend != "aer":
         raise Unsupported(f"--noise works on backend aer, got --backend {backend}: write --backend aer")
@@ -46,70 +64,100 @@ def submit(
     if dry_run:
         from qml.dry_run import print_dry_run
 
-        print_dry_run(file, backend, device, None if exact else shots, observable or None, json)
+        print_dry_run(files, backend, device, None if exact else shots, observable or None, json)
         return
-    records = _run(
-        file, store, backend=backend, device=device, shots=None if exact else shots, seed=seed, noise=noise,
-        observables=observable or None,
+    jobs = _submitted(
+        files, values, backend=backend, device=device, method=method, shots=None if exact else shots, seed=seed,
+        noise=_noise(noise), observables=observable or None, store=store, parallel=parallel, timeout=timeout, tag=tag,
+        reuse=reuse, detach=detach, cluster=cluster, **_options(option or []),
     )  # fmt: skip
-    _report(records, json)
+    if detach:
+        print("\n".join(job.id for job in jobs))
+        return
+    follow(jobs, json, f"{backend}" if cluster is None else f"{backend} at {cluster}")
 
 
-def _run(file: str, store: str | None, **request: object) -> list[dict]:
-    """The records of the file's jobs, all ended."""
-    from qml import jobs
-    from qml.circuit_files import load
+def follow(jobs: list, json: bool, where: str, cancels: bool = True) -> None:
+    """Print every job's result, as they end with `json`, else in their order; what has none is an error at the end.
 
-    circuits = load(file)
-    submitted = jobs.submit(circuits[0] if len(circuits) == 1 else circuits, store=store, **request)
-    submitted = submitted if isinstance(submitted, list) else [submitted]
+    Args:
+        where: what the bar says of the place they run.
+        cancels: whether Ctrl-C cancels them; else it is the caller's.
+    """
+    from qml.jobs import as_ended
+    from qml.submission import report
+    from qml.submission.progress import followed
+
+    records = {}
+    title = f"running {len(jobs):,} circuit{'s' * (len(jobs) > 1)} on {where}"
     try:
-        with _spinner(f"running {len(submitted)} circuit{'s' * (len(submitted) > 1)} on {request['backend']} ..."):
-            return [_ended(job) for job in submitted]
+        for job in followed(as_ended(jobs), len(jobs), title):
+            records[job.id] = _record(job)
+            if json:
+                print(report.as_json(records[job.id]), flush=True)
     except KeyboardInterrupt:
-        _leave(submitted)
+        if not cancels:
+            raise
+        _leave(jobs)
+    ordered = [records[job.id] for job in dict.fromkeys(jobs)]
+    if not json:
+        report.print_jobs(ordered)
+    without = [record for record in ordered if record["state"] != "done"]
+    for record in without[:1]:
+        more = f" (and {len(without) - 1:,} more without a result: `qml jobs list`)" if len(without) > 1 else ""
+        raise LabError(f"job {record['id']} {record['state']}: {record['error']}{more}")
+
+
+def _submitted(files: list[str], values: str | None, **request: object) -> list:
+    """The jobs of all files."""
+    from qml.circuit_files import load_all, read
+    from qml.jobs import submit
+    from qml.submission.sweep import bound, read_csv
+
+    circuits = load_all(files, parameters=values is not None)
+    if values is not None:
+        if len(circuits) != 1:
+            raise LabError(f"--values is a sweep of one circuit, got {len(circuits):,}: submit each with its own")
+        circuits = bound(circuits[0], read_csv(read(values, "give a CSV of numbers"), values, circuits[0]))
+    jobs = submit(circuits[0] if len(circuits) == 1 else circuits, **request)
+    return jobs if isinstance(jobs, list) else [jobs]
+
+
+def _noise(text: str | None) -> object:
+    from qml.noise import read
+
+    return None if text is None else read(text)
+
+
+def _options(given: list[str]) -> dict[str, object]:
+    """NAME=VALUE, where the value is JSON (true, 3, 0.5) or else text."""
+    import json
+    from contextlib import suppress
+
+    options = {}
+    for text in given:
+        name, is_there, value = text.partition("=")
+        if not is_there or not name.isidentifier() or name in ("device", "method", "noise", "shots", "seed", "simulator"):
+            raise LabError(f"--option takes NAME=VALUE for what has no option of its own here, got {text!r}")
+        with suppress(ValueError):
+            value = json.loads(value)
+        options[name] = value
+    return options
 
 
 def _leave(submitted: list) -> NoReturn:
     """Cancel the jobs and end at once: an ordinary end would wait for a simulation that nothing can stop."""
-    for job in submitted:
-        job.cancel()
-    ids = ", ".join(job.id for job in submitted)
-    print(f"error: interrupted: job {ids} is cancelled, write the same command to run it again", file=sys.stderr)
+    cancelled = [job.id for job in submitted if job.cancel()]
+    ids = ", ".join(cancelled[:4]) + (f" and {len(cancelled) - 4:,} more" if len(cancelled) > 4 else "")
+    what = f"job {ids} is cancelled" if cancelled else "every job had ended"
+    print(f"error: interrupted: {what}, write the same command to run it again", file=sys.stderr)
     sys.stderr.flush()
     os._exit(INTERRUPTED)
 
 
-def _ended(job) -> dict:
-    try:
+def _record(job) -> dict:
+    """The row of a job that has ended."""
+    record = job.record()
+    if record["state"] in ("queued", "running"):  # the store is at fault: the row cannot say so
         job.result()
-    except LabError:
-        record = job.record()
-        if record["state"] in ("queued", "running"):  # the store is at fault: the row cannot say so
-            raise
-        return record
-    return job.record()
-
-
-def _spinner(message: str):
-    """A moving line on a terminal, nothing where standard error goes elsewhere."""
-    from contextlib import nullcontext
-
-    if not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
-
-    return Console(stderr=True).status(message)
-
-
-def _report(records: list[dict], json: bool) -> None:
-    from qml import job_report
-
-    if json:
-        print(job_report.as_json(records))
-    for record in records:
-        if record["state"] == "done" and not json:
-            job_report.print_job(record)
-    for record in records:
-        if record["state"] != "done":
-            raise LabError(f"job {record['id']} {record['state']}: {record['error']}")
+    return record

@@ -1,4 +1,4 @@
-"""Jobs on the screen: tables for people, one JSON document for programs (qml/schemas/submit.json)."""
+"""Jobs on the screen: tables for people, JSON lines for programs (qml/schemas/submit.json)."""
 
 import json
 from importlib import resources
@@ -6,9 +6,10 @@ from typing import Any
 
 LONGEST_TABLE = 32  # outcomes; the rest is one line
 LONGEST_LABEL = 60
+MOST_TABLES = 20  # jobs shown each with its result
 _SHOWN = (
     *("id", "state", "created", "finished", "name", "n_qubits", "backend", "options", "shots", "seed"),
-    *("observables", "error"),
+    *("observables", "tag", "number", "error"),
 )
 
 
@@ -17,10 +18,21 @@ def schema() -> str:
     return resources.files("qml").joinpath("schemas/submit.json").read_text(encoding="utf-8")
 
 
-def as_json(records: list[dict]) -> str:
-    """One JSON document of job records; a record that has a result shows it."""
-    jobs = [{key: record[key] for key in _SHOWN} | (record.get("result") or {}) for record in records]
-    return json.dumps({"jobs": jobs}, indent=2)
+def as_json(record: dict) -> str:
+    """A job's record as one line of JSON; one that has a result shows it."""
+    return json.dumps({key: record[key] for key in _SHOWN} | (record.get("result") or {}))
+
+
+def print_jobs(records: list[dict]) -> None:
+    """Every job that is done with its table; of many jobs, a list of them."""
+    if len(records) > MOST_TABLES:
+        print_list(records[:LONGEST_TABLE])
+        rest = f" and of {len(records) - LONGEST_TABLE:,} more" if len(records) > LONGEST_TABLE else ""
+        print(f"`qml jobs show ID` prints the result of one of these{rest}; --json prints all of them")
+        return
+    for record in records:
+        if record["state"] == "done":
+            print_job(record)
 
 
 def print_job(record: dict) -> None:

@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import lru_cache
 from typing import Any
 
 from circuits.errors import LabError
@@ -52,7 +53,7 @@ class SimulatorProcess:
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             line = process.stdout.readline()
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):  # ended before, or just now
             line = ""
         if not line:
             raise LabError(f"the simulator's process {_ending(process.wait())}: use fewer qubits or fewer shots")
@@ -60,6 +61,12 @@ class SimulatorProcess:
         if "error" in reply:
             raise LabError(reply["error"])
         return reply
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number; None where it was not started, or has ended."""
+        is_mine = self._process is not None and self._owner == os.getpid() and self._process.poll() is None
+        return self._process.pid if is_mine else None
 
     def stop(self) -> None:
         """Ended at once, whatever it is doing."""
@@ -70,8 +77,9 @@ class SimulatorProcess:
     def _running(self) -> subprocess.Popen:
         # The pipes of a process inherited through fork belong to the parent.
         if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+            if self._owner != os.getpid():
+                atexit.register(self.stop)
             self._process, self._owner = _started(), os.getpid()
-            atexit.register(self.stop)
         return self._process
 
 
@@ -84,7 +92,7 @@ def as_request(record: dict) -> dict:
 def _started() -> subprocess.Popen:
     # -P and this path: it imports what this program imports, and not what lies in the current folder.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-P", "-m", "qml.job_process"]
+    command = [sys.executable, "-P", "-m", "qml.submission.process"]
     pipe = subprocess.PIPE
     # A group of its own: Ctrl-C reaches this program, which then decides; the child would only be found dead.
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, encoding="utf-8", env=environment, process_group=0)
@@ -99,45 +107,45 @@ def _ending(code: int) -> str:
 
 def _serve() -> None:
     """Answer requests until the pipe closes."""
-    _die_with_parent()
+    die_with_parent()
     # Whatever a library prints goes to standard error: standard output carries the replies.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     for line in sys.stdin:
         try:
-            reply = _answer(json.loads(line))
+            reply = answer(json.loads(line))
         except LabError as error:
             reply = {"error": str(error)}
         except Exception as error:
             reply = {"error": one_line(error)}
-        replies.write(json.dumps(reply) + "\n")
-        replies.flush()
+        try:
+            replies.write(json.dumps(reply) + "\n")
+            replies.flush()
+        except BrokenPipeError:  # whoever asked was killed
+            os._exit(1)
 
 
-def _answer(request: dict) -> dict:
+def answer(request: dict) -> dict:
+    """What the backend that a request of `as_request` names finds."""
     from qiskit import qpy
 
     from circuits.observables import parse
-    from qml.backends.base import resolve
 
-    options = dict(request["options"])
-    options["noise"] = _noise_model(options.get("noise"))
     circuit = qpy.load(io.BytesIO(base64.b64decode(request["circuit"])))[0]
     texts = request["observables"]
     operators = None if texts is None else [parse(text) for text in texts]
-    return perform(resolve(request["backend"], **options), circuit, operators, request["shots"], request["seed"])
+    backend = _backend(request["backend"], json.dumps(request["options"], sort_keys=True))
+    return perform(backend, circuit, operators, request["shots"], request["seed"])
 
 
-def _noise_model(noise: float | dict | None) -> Any:
-    if isinstance(noise, dict):
-        from qiskit_aer.noise import NoiseModel
+@lru_cache(maxsize=8)
+def _backend(name: str, options: str) -> Any:
+    """Made once for thousands of circuits: what it found out about its simulator is kept."""
+    from qml.backends.base import resolve
+    from qml.noise import as_model
 
-        return NoiseModel.from_dict(noise)
-    if noise is not None:
-        from qml.noise import depolarizing
-
-        return depolarizing(noise)
-    return None
+    given = json.loads(options)
+    return resolve(name, **given | {"noise": as_model(given.get("noise"))})
 
 
 def one_line(error: BaseException) -> str:
@@ -147,7 +155,8 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """This process ends when the one that started it does, where the system can see to that."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,166 @@
+"""QPY is read in a process of its own: damaged files make Qiskit's reader allocate without limit, abort or never end.
+
+The process reads with limits on time and memory and writes what it found as QPY anew. That is what this process loads, so
+no byte of a file that was not understood whole comes here. It starts at the first file and serves all that follow.
+"""
+
+import atexit
+import contextlib
+import io
+import os
+import struct
+import subprocess
+import sys
+import threading
+import warnings
+from typing import TYPE_CHECKING
+
+from circuits.errors import LabError
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+SECONDS = 20.0  # for any file, and what it takes at BYTES_A_SECOND
+BYTES_A_SECOND = 200_000
+MEMORY = 8 << 30  # bytes of addresses, of which Qiskit itself takes one or two
+_READY = b"r"
+_HEADER = struct.Struct("!cQ")  # b"+" for circuits, b"-" for a reason; length of what follows
+
+
+class _Reader:
+    """The process, started when it is needed and again after it died."""
+
+    def __init__(self):
+        self._process: subprocess.Popen | None = None
+        self._owner, self._lock = 0, threading.Lock()
+
+    def read(self, data: bytes, seconds: float) -> bytes:
+        """Sound QPY of the same circuits; ValueError says why there is none."""
+        with self._lock:
+            process, is_late = self._running(), threading.Event()
+
+            def stop() -> None:
+                is_late.set()
+                process.kill()
+
+            timer = threading.Timer(seconds, stop)
+            timer.start()
+            try:
+                process.stdin.write(struct.pack("!Q", len(data)) + data)
+                process.stdin.flush()
+                kind, size = _HEADER.unpack(process.stdout.read(_HEADER.size))
+                found = process.stdout.read(size)
+            except (OSError, struct.error):
+                process.kill()
+                process.wait()
+                raise ValueError(_fault(is_late.is_set(), seconds)) from None
+            finally:
+                timer.cancel()
+            if len(found) < size:
+                raise ValueError(_fault(is_late.is_set(), seconds))
+            if kind == b"-":
+                raise ValueError(found.decode())
+            return found
+
+    def close(self) -> None:
+        """Ended, where this process started it."""
+        if self._process is not None and self._owner == os.getpid():
+            self._process.kill()
+            self._process.wait()
+
+    def _running(self) -> subprocess.Popen:
+        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+            if self._owner != os.getpid():
+                atexit.register(self.close)
+            self._process, self._owner = _started(), os.getpid()
+        return self._process
+
+
+def _started() -> subprocess.Popen:
+    """The process, once it has loaded Qiskit: a slow start takes none of a file's time."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command, pipe = [sys.executable, "-P", "-m", "qml.qpy_reader"], subprocess.PIPE
+    process = subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment, process_group=0
+    )
+    if process.stdout.read(1) != _READY:
+        raise LabError("the process that reads QPY did not start: see that memory is free, or write OpenQASM 3")
+    return process
+
+
+_reader = _Reader()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: globals().update(_reader=_Reader()))
+
+
+def circuits_of(data: bytes) -> list["QuantumCircuit"]:
+    """The circuits in QPY from anywhere.
+
+    Raises:
+        ValueError: why it is not sound, in one line.
+    """
+    from qiskit import qpy
+
+    sound = _reader.read(data, SECONDS + len(data) / BYTES_A_SECOND)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return qpy.load(io.BytesIO(sound))
+
+
+def _fault(is_late: bool, seconds: float) -> str:
+    return f"reading it takes more than {seconds:.0f} s" if is_late else "reading it ended Qiskit's reader"
+
+
+def _serve() -> None:
+    """Read what comes in, and write it anew, until the pipe closes."""
+    from qml.submission.process import die_with_parent, one_line
+
+    die_with_parent()
+    _limit()
+    from qiskit import qpy  # noqa: F401
+
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    replies.write(_READY)
+    replies.flush()
+    while len(head := sys.stdin.buffer.read(8)) == 8:
+        data = sys.stdin.buffer.read(struct.unpack("!Q", head)[0])
+        try:
+            kind, found = b"+", _renewed(data)
+        except (Exception, RecursionError) as error:
+            kind, found = b"-", _reason(error, one_line).encode()
+        except BaseException as error:  # a panic of Rust's is no Exception
+            kind, found = b"-", one_line(error)[:200].encode()
+        replies.write(_HEADER.pack(kind, len(found)) + found)
+        replies.flush()
+
+
+def _renewed(data: bytes) -> bytes:
+    from qiskit import qpy
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        circuits, renewed = qpy.load(io.BytesIO(data)), io.BytesIO()
+        if not circuits:
+            raise LabError("it holds no circuits")
+        for circuit in circuits:  # Qiskit makes a gate's object when it is first asked for: here damage shows
+            _ = [instruction.operation for instruction in circuit.data]
+        qpy.dump(circuits, renewed)
+    return renewed.getvalue()
+
+
+def _reason(error: BaseException, one_line) -> str:
+    said = str(getattr(error, "message", "") or error)
+    return said if said.strip() else one_line(error)
+
+
+def _limit() -> None:
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,153 @@
+"""What is asked for: checked before anything is stored or run, and written as the job's row."""
+
+import io
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit, qpy
+from qiskit.circuit import ControlFlowOp
+from qiskit.quantum_info import SparsePauliOp
+
+from circuits.errors import LabError
+from circuits.observables import as_list
+from qml.backends.base import Backend, check_shots, resolve
+from qml.circuit_files import check_circuit
+from qml.noise import as_model
+from qml.store import now
+from qml.submission import fingerprint
+from qml.submission.owners import this_process
+
+PLAIN = (str, int, float, bool, dict, list, type(None))
+LARGEST_SEED = 2**63 - 1  # what SQLite's integers hold
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A circuit that runs, and the operators to estimate (None: counts)."""
+
+    circuit: QuantumCircuit
+    operators: list[SparsePauliOp] | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """Settings that all circuits of a submission share.
+
+    Attributes:
+        backend: ready to run. options: what it was given, as JSON holds it.
+        is_named: whether name and options are enough for another process to make the same backend.
+    """
+
+    backend: Backend
+    options: dict
+    is_named: bool
+    shots: int | None
+    observables: Any
+    time_limit: float | None
+
+    @classmethod
+    def of(cls, backend, shots, seed, observables, noise, time_limit, options: dict) -> "Request":
+        """The settings once they are checked; LabError says what is wrong with them."""
+        _check(shots, seed, observables, time_limit)
+        resolved = resolve(backend, noise=as_model(noise), **options)
+        is_named = isinstance(backend, str) and all(isinstance(value, PLAIN) for value in options.values())
+        limit = None if time_limit is None else float(time_limit)
+        shots = None if shots is None else int(shots)
+        return cls(resolved, _described(options, noise), is_named, shots, observables, limit)
+
+    def prepared(self, circuit: Any) -> Prepared:
+        """The circuit with measurements where it counts outcomes, without where it estimates."""
+        if not isinstance(circuit, QuantumCircuit):
+            raise LabError(f"a job is a qiskit QuantumCircuit, got {type(circuit).__name__}")
+        check_circuit(circuit, f"circuit {circuit.name!r}")
+        if self.observables is None:
+            return Prepared(circuit if _measures(circuit) else _measured(circuit), None)
+        operators = as_list(self.observables, circuit.num_qubits)
+        return Prepared(circuit.remove_final_measurements(inplace=False), operators)
+
+    def record(self, prepared: Prepared, seed: int) -> dict:
+        """The row of a new job."""
+        circuit, packed = prepared.circuit, io.BytesIO()
+        qpy.dump(circuit, packed)
+        texts = None if prepared.operators is None else [_text(operator) for operator in prepared.operators]
+        name, asked = self.backend.name, fingerprint.of_circuit(circuit)
+        return {
+            "id": secrets.token_hex(6),
+            "created": now(),
+            "state": "queued",
+            "name": circuit.name,
+            "n_qubits": circuit.num_qubits,
+            "backend": name,
+            "options": self.options,
+            "shots": self.shots,
+            "seed": seed,
+            "observables": texts,
+            "circuit": packed.getvalue(),
+            "owner": this_process(),
+            "fingerprint": fingerprint.of_request(asked, name, self.options, self.shots, texts),
+            "time_limit": self.time_limit,
+            "named": int(self.is_named),
+        }
+
+
+def drawn_seed() -> int:
+    """A seed of 31 bits that no other submission has."""
+    return int(np.random.SeedSequence().generate_state(1)[0] >> 1)
+
+
+def seed_of(seed: int, number: int) -> int:
+    """The seed of one circuit of a list: 31 bits, which every simulator takes."""
+    return int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)[0] >> 1)
+
+
+def _check(shots: Any, seed: Any, observables: Any, time_limit: Any) -> None:
+    if shots is None and observables is None:
+        raise LabError("shots=None means exact expectation values: give observables, or a number of shots for counts")
+    if shots is not None:
+        check_shots(shots)
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if seed is not None and not (whole and 0 <= seed <= LARGEST_SEED):
+        raise LabError(f"seed must be a whole number from 0 to 2^63 - 1, or None to draw one, got {seed!r}")
+    number = isinstance(time_limit, int | float) and not isinstance(time_limit, bool)
+    if time_limit is not None and not (number and 0 < time_limit < float("inf")):
+        raise LabError(f"timeout must be a number of seconds above 0, or None for no limit, got {time_limit!r}")
+
+
+def _described(options: dict, noise: Any) -> dict:
+    noise = noise.to_dict(serializable=True) if hasattr(noise, "to_dict") else noise
+    given = {key: value for key, value in {**options, "noise": noise}.items() if value is not None}
+    return {key: value if isinstance(value, PLAIN) else repr(value) for key, value in given.items()}
+
+
+def _measured(circuit: QuantumCircuit) -> QuantumCircuit:
+    """A copy with every qubit measured at its end."""
+    if any(instruction.clbits for instruction in circuit.data):
+        return circuit.measure_all(inplace=False)
+    # Classical bits that nothing was measured into would only pad every outcome with zeros.
+    bare = QuantumCircuit(circuit.qubits, *circuit.qregs, name=circuit.name, global_phase=circuit.global_phase)
+    for instruction in circuit.data:
+        bare.append(instruction)
+    bare.measure_all()
+    return bare
+
+
+def _measures(circuit: QuantumCircuit) -> bool:
+    for operation in (instruction.operation for instruction in circuit.data):
+        if operation.name == "measure":
+            return True
+        inside = operation.blocks if isinstance(operation, ControlFlowOp) else [getattr(operation, "definition", None)]
+        # A gate is unitary: looking into its definition would find nothing, slowly.
+        if operation.num_clbits and any(block is not None and _measures(block) for block in inside):
+            return True
+    return False
+
+
+def _text(operator: SparsePauliOp) -> str:
+    """The sum as `circuits.observables.parse` reads it, every coefficient exact."""
+    words = []
+    for label, coefficient in zip(operator.paulis.to_labels(), operator.coeffs.real.tolist()):
+        size = "" if abs(coefficient) == 1 else f"{abs(coefficient)!r}*"
+        words.append(f"{'-' if coefficient < 0 else '+'} {size}{label}")
+    return " ".join(words).removeprefix("+ ")
