@@ -275,7 +275,7 @@ def _by_pennylane(rows: list[dict]) -> list[list[dict]]:
 
 
 def _line_by_pennylane(group: list[dict]) -> dict:
-    """A line of the table; milliseconds are those of one sample of McClean's circuits, and of a whole step of a TorchLayer."""
+    """A line of the table; milliseconds are those of one sample of McClean's circuits, and of a TorchLayer's whole step."""
     ours = next(row for row in group if row["name"] == OURS)
     circuit, goal = BY_PENNYLANE[ours["kind"]]
     right = [row for row in group if row["name"] != OURS and row["status"] == "right"]

@@ -160,7 +160,7 @@ def test_a_torch_layers_gradients_are_the_same_on_every_device():
     found = torch_layer_peers.compared(2, 3, 1, rounds=1, budget=0.01)
     assert found[0]["name"] == OURS and found[0]["step"] > 0
     assert found[2]["status"] == "right"
-    assert all(row["status"] == "right" or row["status"].startswith("raised DeviceError") for row in found[1:]), found
+    assert found[1]["status"] in ("right", "not installed: pennylane_lightning")
 
 
 def test_pennylanes_derivatives_of_mccleans_circuits_are_ours():
