@@ -10,7 +10,7 @@ from qiskit import QuantumCircuit
 from circuits.errors import LabError, Unsupported
 from circuits.lowering import lower
 from circuits.observables import as_list
-from qml.backends.base import check_shots, resolve
+from qml.backends.base import check_shots
 from qml.backends.qiskit import QiskitBackend
 from qml.circuit_files import load_all
 

@@ -5,6 +5,7 @@ import pytest
 
 from circuits.errors import LabError
 from studies import peer_speed as study
+from studies import torch_layer_peers
 from studies.peers import base
 from studies.peers.__main__ import _compared, _wrong
 from studies.peers.base import CIRCUITS, OURS, Workload, checksum
@@ -73,6 +74,7 @@ def test_a_workload_runs_in_a_process_of_its_own():
         dtypes=("float64",),
         per_sample_sizes=(),
         plateau_sizes=(),
+        torch_layer_sizes=(),
         rounds=1,
         seconds=0.2,
     )
@@ -140,6 +142,25 @@ def test_mccleans_circuits_have_lines_of_their_own_and_a_goal_of_fifty():
     assert list(first) == list(second) == list(study.COLUMNS)
     assert (second["times_faster"], second["goal"], second["fastest_peer"]) == (60.0, 50.0, "pennylane default.qubit")
     assert "2 of 2 workloads reach their goal" in study.verdict([*ROWS, *rows])
+
+
+def test_a_torch_layer_has_a_line_and_a_goal_beside_each_device():
+    shared = {"kind": "torch_layer", "n_qubits": 8, "batch": 64, "n_layers": 4}
+    rows = [
+        {**shared, "name": OURS, "status": "right", "step": 0.02},
+        {**shared, "name": "pennylane lightning.qubit", "status": "right", "step": 0.4, "ratio": 20.0},
+        {**shared, "name": "pennylane default.qubit", "status": "right", "step": 0.06, "ratio": 3.0},
+    ]
+    _, first, second = study.table([*ROWS, *rows])
+    assert (first["fastest_peer"], first["times_faster"], first["goal"]) == ("pennylane lightning.qubit", 20.0, 10.0)
+    assert (second["fastest_peer"], second["times_faster"], second["goal"]) == ("pennylane default.qubit", 3.0, 1.0)
+
+
+def test_a_torch_layers_gradients_are_the_same_on_every_device():
+    found = torch_layer_peers.compared(2, 3, 1, rounds=1, budget=0.01)
+    assert found[0]["name"] == OURS and found[0]["step"] > 0
+    assert found[2]["status"] == "right"
+    assert found[1]["status"] in ("right", "not installed: pennylane_lightning")
 
 
 def test_pennylanes_derivatives_of_mccleans_circuits_are_ours():

@@ -186,7 +186,7 @@ class TapeRuns:
         return found
 
     def jacobians(self, tapes: Sequence[qp.tape.QuantumScript]) -> list:
-        """Of each unbatched tape: derivatives of all results by all trainable parameters, nested as PennyLane's."""
+        """Of each tape, none of them batched: all results by all trainable parameters, nested as PennyLane's."""
         found = [None] * len(tapes)
         for group in self._groups(tapes):
             circuit, (inputs, weights) = group.circuit, self._angles(group)
