@@ -1,16 +1,16 @@
 """What a submission to a device would send: circuits in its gates, on its qubits, and how long they would hold it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from qiskit import QuantumCircuit
 
-from circuits.errors import LabError, Unsupported
+from circuits.errors import Unsupported
 from circuits.lowering import lower
 from circuits.observables import as_list
-from qml.backends.base import check_shots
+from qml.backends.base import check_bound, check_shots, resolve
 from qml.backends.qiskit import QiskitBackend
 from qml.circuit_files import load_all
 
@@ -75,7 +75,7 @@ def dry_run(circuits: Sequence[QuantumCircuit], backend: QiskitBackend, shots: i
     """What `qml.submit` would send for these circuits, without sending it.
 
     Args:
-        circuits: measured, or with observables unmeasured; no free parameters.
+        circuits: no free parameters; one that measures nothing is measured on all its qubits.
         backend: with a device.
 
     Raises:
@@ -106,17 +106,16 @@ def dry_run(circuits: Sequence[QuantumCircuit], backend: QiskitBackend, shots: i
     )
 
 
-def _prepared(circuit: QuantumCircuit, backend: QiskitBackend, observables):
-    if circuit.parameters:
-        names = ", ".join(parameter.name for parameter in list(circuit.parameters)[:4])
-        raise LabError(f"the circuit has free parameters ({names}): bind them with circuit.assign_parameters first")
+def _prepared(circuit: QuantumCircuit, backend: QiskitBackend, observables) -> Iterator[tuple[str, QuantumCircuit]]:
+    check_bound(circuit)
     if observables is None:
-        yield circuit.name, backend.transpiled(circuit)
+        measured = circuit if any(item.clbits for item in circuit.data) else circuit.measure_all(inplace=False)
+        yield circuit.name, backend.transpiled(measured)
         return
     bare = circuit.remove_final_measurements(inplace=False)
-    measured = backend.compile(lower(bare), as_list(observables, bare.num_qubits)).measured()
-    for basis, compiled in measured.circuits():
-        yield f"{circuit.name} in basis {basis}", compiled.for_shots
+    compiled = backend.compile(lower(bare), as_list(observables, bare.num_qubits))
+    for basis, measuring in compiled.measured().circuits():
+        yield f"{circuit.name} in basis {basis}", measuring.for_shots
 
 
 def _sent(name: str, ready: QuantumCircuit, shots: int, target) -> Sent:
@@ -135,11 +134,7 @@ def _primitive(backend: QiskitBackend) -> str:
     return f"{kind.__module__.split('.sampler')[0]}.{kind.__qualname__}"
 
 
-def print_dry_run(files: Sequence[str], backend: str, device: str | None, shots: int | None, observables, json_: bool):
+def print_dry_run(files: Sequence[str], backend: str, device: str | None, shots: int | None, observables, as_json: bool):
     """`qml submit FILE... --dry-run`: the report, or one JSON document."""
-    from qml.submission.request import Request
-
-    request = Request.of(backend, shots, None, observables, None, None, {"device": device})
-    circuits = [request.prepared(circuit).circuit for circuit in load_all(files)]
-    report = dry_run(circuits, request.backend, shots, observables)
-    print(json.dumps(report.as_dict(), indent=2) if json_ else report)
+    report = dry_run(load_all(files), resolve(backend, device=device), shots, observables)
+    print(json.dumps(report.as_dict(), indent=2) if as_json else report)

@@ -243,10 +243,15 @@ class Backend(ABC):
 
 
 def _bound(circuit: QuantumCircuit) -> Program:
+    check_bound(circuit)
+    return lower(circuit)
+
+
+def check_bound(circuit: QuantumCircuit) -> None:
+    """Raise `LabError` if the circuit has free parameters."""
     if circuit.parameters:
         names = ", ".join(parameter.name for parameter in list(circuit.parameters)[:4])
         raise LabError(f"the circuit has free parameters ({names}): bind them with circuit.assign_parameters first")
-    return lower(circuit)
 
 
 def _spaced(value: int, circuit: QuantumCircuit) -> str:

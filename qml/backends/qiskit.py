@@ -15,7 +15,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from circuits.errors import LabError, Unsupported
 from qml import costs
-from qml.backends.base import MOST_QUBITS, Backend, Compiled, Slots, check_memory, check_shots
+from qml.backends.base import MOST_QUBITS, Backend, Compiled, Slots, check_bound, check_memory, check_shots
 from qml.primitives.estimator import NativeEstimator
 from qml.primitives.sampler import NativeSampler
 from qml.standard_gates import append_program
@@ -238,9 +238,7 @@ class QiskitBackend(Backend):
         if self._own_sampler is not None:
             return super().counts(circuit, shots, seed)
         check_shots(shots)
-        if circuit.parameters:
-            names = ", ".join(parameter.name for parameter in list(circuit.parameters)[:4])
-            raise LabError(f"the circuit has free parameters ({names}): bind them with circuit.assign_parameters first")
+        check_bound(circuit)
         if not any(item.clbits for item in circuit.data):
             raise LabError(READS_NOTHING)
         sampler, ready = self.sampler(np.random.SeedSequence(seed)), self.transpiled(circuit)

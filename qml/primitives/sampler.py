@@ -73,17 +73,18 @@ class NativeSampler(BaseSamplerV2):
         unitary, read = split(pub.circuit)
         rows, qubits = rows_of(pub), sorted(set(read.values()))
         check_memory(BYTES_A_SHOT * pub.shots, f"sampling {pub.shots:,} shots")
-        n_bits = pub.circuit.num_clbits
-        bits = np.zeros((len(rows), pub.shots, n_bits), np.uint8)
-        if read and len(rows):
-            column = {qubit: j for j, qubit in enumerate(qubits)}
-            clbits, sources = [*read], [column[qubit] for qubit in read.values()]
-            for row, outcomes in enumerate(self._outcomes(unitary, rows, qubits, pub.shots)):
-                bits[row][:, clbits] = outcomes[:, None] >> np.array(sources) & 1
-        places = {register.name: [pub.circuit.find_bit(bit).index for bit in register] for register in pub.circuit.cregs}
-        arrays = {name: _packed(bits[..., own], pub.shape) for name, own in places.items()}
+        registers = {r.name: [pub.circuit.find_bit(bit).index for bit in r] for r in pub.circuit.cregs}
+        arrays = {name: np.zeros((len(rows), pub.shots, -(-len(own) // 8)), np.uint8) for name, own in registers.items()}
+        column = {clbit: qubits.index(qubit) for clbit, qubit in read.items()}
+        for row, outcomes in enumerate(self._outcomes(unitary, rows, qubits, pub.shots) if read else ()):
+            for name, own in registers.items():
+                arrays[name][row] = _packed(outcomes, [column.get(clbit) for clbit in own])
+        data = {
+            name: BitArray(arrays[name].reshape(*pub.shape, *arrays[name].shape[1:]), len(own))
+            for name, own in registers.items()
+        }
         metadata = {"shots": pub.shots, "circuit_metadata": pub.circuit.metadata}
-        return SamplerPubResult(DataBin(**arrays, shape=pub.shape), metadata)
+        return SamplerPubResult(DataBin(**data, shape=pub.shape), metadata)
 
     def _outcomes(self, unitary: QuantumCircuit, rows: np.ndarray, qubits: list[int], shots: int):
         """Row by row, (shots,) outcomes of the qubits, the first of which is the least significant bit."""
@@ -139,9 +140,10 @@ def split(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[int, int]]:
     return unitary, read
 
 
-def _packed(bits: np.ndarray, shape: tuple[int, ...]) -> BitArray:
-    """From (rows, shots, n) bits, least significant first."""
-    n_bits = bits.shape[-1]
-    padded = np.pad(bits[..., ::-1], ((0, 0), (0, 0), (-n_bits % 8, 0)))
-    array = np.packbits(padded, axis=-1) if n_bits else np.zeros((*bits.shape[:2], 1), np.uint8)
-    return BitArray(array.reshape(*shape, *array.shape[1:]), n_bits)
+def _packed(outcomes: np.ndarray, columns: list[int | None]) -> np.ndarray:
+    """(shots, bytes), the most significant first: bit j is bit `columns[j]` of the outcomes, 0 where that is None."""
+    bits = np.zeros((len(outcomes), -len(columns) % 8 + len(columns)), np.uint8)
+    for j, column in enumerate(columns):
+        if column is not None:
+            bits[:, -1 - j] = outcomes >> column & 1
+    return np.packbits(bits, axis=-1)
