@@ -283,7 +283,12 @@ def figure(rows: list[dict]):
         panel.set(yscale="log", title=dtype, xlabel="qubits, samples, layers", xticks=range(len(labels)))
         panel.set_xticklabels(labels, rotation=30, ha="right")
     panels[0].set_ylabel(f"ms a step, {rows[0]['card']}")
-    drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
+    pairs = [panel.get_legend_handles_labels() for panel in panels]
+    shown = {label: handle for handles, labels in pairs for handle, label in zip(handles, labels)}
+    drawn.legend(shown.values(), shown, loc="outside right center")
+    ratios = [line["times_peer"] for line in table(rows) if line["times_peer"]]
+    if ratios:
+        drawn.suptitle(f"Our layer on a GPU: {min(ratios):g} to {max(ratios):g} times as fast as the fastest peer")
     return drawn
 
 
@@ -304,7 +309,8 @@ def verdict(rows: list[dict]) -> str:
         met = sum(line["ours_ms"] <= line["allowed_ms"] for line in large)
         parts.append(f"{met} of {len(large)} steps from 24 qubits within the time that their bytes allow")
     wrong = sorted({row["name"] for row in rows if row["status"].startswith("wrong")})
-    parts.append(f"results that differ: {', '.join(wrong)}" if wrong else "all results that were compared agree with our CPU engine's")
+    agree = "all results that were compared agree with our CPU engine's"
+    parts.append(f"results that differ: {', '.join(wrong)}" if wrong else agree)
     return "; ".join(parts) + "."
 
 
