@@ -78,7 +78,7 @@ def test_table_and_verdict_say_what_rows_say():
     assert (line["fastest_peer"], line["times_peer"], line["times_our_cpu"]) == ("lightning_gpu", 4.0, 100.0)
     assert line["allowed_ms"] == pytest.approx(10.0)
     said = study.verdict(rows)
-    assert "between 4 " in said and "1 of 1 steps from 24 qubits within" in said and "all results agree" in said
+    assert "between 4 " in said and "1 of 1 steps from 24 qubits within" in said and "were compared agree" in said
     wrong = {"name": "lightning_gpu", "status": "wrong: differs by 1"}
     assert "results that differ: lightning_gpu" in study.verdict([*rows[:3], rows[3] | wrong])
     assert study.figure(rows).axes[0].get_ylabel() == "ms a step, made up"

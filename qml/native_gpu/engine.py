@@ -53,6 +53,7 @@ class GpuEngine:
         self._sums = PauliSums.of(observables, program.n_qubits)
         self._inputs, self._weights = list(inputs), list(weights)
         self._launches: dict[tuple, Launches] = {}
+        self._of_amplitudes: dict[torch.device, torch.Tensor] = {}
 
     @cached_property
     def plan(self):
@@ -87,11 +88,10 @@ class GpuEngine:
         return rows.index_select(1, self._amplitude_columns(rows.device))
 
     def _amplitude_columns(self, device: torch.device) -> torch.Tensor:
-        key = "amplitudes", device
-        if key not in self._launches:
+        if device not in self._of_amplitudes:
             place = {slot: j for j, slot in enumerate([*self._inputs, *self._weights])}
-            self._launches[key] = torch.tensor([place[slot] for slot in self.program.amplitudes], device=device)
-        return self._launches[key]
+            self._of_amplitudes[device] = torch.tensor([place[slot] for slot in self.program.amplitudes], device=device)
+        return self._of_amplitudes[device]
 
     def n_bytes(self, batch: int, itemsize: int, gradient: bool = True) -> int:
         """Memory of a run's states, and with a gradient of lambda and the parts of derivatives."""
