@@ -75,3 +75,18 @@ def test_pennylane_is_imported_under_its_own_alias():
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     assert alias.name != "pennylane" or alias.asname == "qp", path
+
+
+def test_the_file_tree_of_the_readme_has_a_place_for_every_file():
+    tree = (ROOT / "README.md").read_text().partition("## Where things are")[2]
+    words = set(tree.replace(",", " ").replace(";", " ").split())
+    files = [path.relative_to(ROOT) for path in FILES if not path.name.startswith("__")]
+    named_folders = {word.rstrip("/") for word in words if word.endswith("/")}
+    # A folder whose files are members, or parts of one thing, is named as a whole; the engine's files each for themselves.
+    lacking = [
+        str(path)
+        for path in files
+        if path.name not in words and (len(path.parts) == 2 or path.parts[1] in ("native", "native_gpu"))
+    ]
+    lacking += [str(path) for path in files if len(path.parts) > 2 and path.parts[1] not in named_folders]
+    assert not lacking, f"not in the README's file tree: {', '.join(lacking)}"

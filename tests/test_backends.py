@@ -14,7 +14,8 @@ from circuits import ansatze, observables
 from circuits.errors import LabError, UnknownName, Unsupported
 from circuits.families import members
 from qml import QuantumLayer
-from qml.backends.aer import AerBackend, _check_norm
+from qml.aer.compiled import _check_norm
+from qml.backends.aer import AerBackend
 from qml.backends.base import resolve
 
 BACKENDS = members("qml.backends")
