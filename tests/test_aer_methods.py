@@ -265,3 +265,13 @@ def test_every_file_counts_as_aers_own_run_of_it_does(name, tmp_path, store):
     expected = simulator.run(transpile(theirs, simulator), shots=SHOTS).result().get_counts()
     for backend in ("aer",) if name in ("condition", "feedback", "loop") else ("aer", "native", "pennylane"):
         assert_same_distribution(qml.submit(circuit, backend, SHOTS, seed=SEED, store=store).result().counts, expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_terms_that_commute_without_doing_so_qubit_by_qubit_are_measured_together(method):
+    circuit = QuantumCircuit(3)  # (|000> + |111>) / sqrt 2, of which these are stabilisers
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.cx(1, 2)
+    values, errors = AerBackend(method=method).estimate(circuit, ["XXX", "ZZI", "-1*XYY", "YXY"], 200, SEED)
+    assert values.tolist() == [1, 1, 1, -1] and not errors.any()

@@ -16,6 +16,9 @@ from circuits.program import Program, Unitary
 from qml.backends.base import MOST_QUBITS, Backend, Compiled, Slots
 from qml.measurement import Measured
 
+# The gates of `measurement` and `diagonalization` in Qiskit's names.
+CLIFFORDS = {"measure_X": ("h",), "measure_Y": ("sdg", "h"), "h": ("h",), "s": ("s",), "cx": ("cx",), "cz": ("cz",)}
+
 
 class _Written(Compiled):
     """A Qiskit circuit and, as the gates of its program, a change of measurement basis without noise."""
@@ -39,18 +42,19 @@ class _Written(Compiled):
         places, read = _places(circuit, self._circuit.num_qubits), ClassicalRegister(self._circuit.num_qubits)
         circuit.add_register(read)
         for gate in self.program.gates:
-            assert isinstance(gate, Unitary)
-            (qubit,) = (places[q] for q in gate.qubits)
-            if self._aer.noise is not None:
-                circuit.unitary(gate.matrix, [qubit], label="change of basis")
-                continue
-            if gate.name == "measure_Y":
-                circuit.sdg(qubit)
-            circuit.h(qubit)  # gates that every method has
+            self._append(circuit, gate, [places[q] for q in (*gate.qubits, *gate.controls)])
         circuit.measure(places, read)
         drawn = int(seed.generate_state(1)[0] >> 1)
         counts = self._aer.run_rewritten(circuit, shots, seed_simulator=drawn).get_counts(0)
         return np.repeat([int(key, 2) for key in counts], list(counts.values()))[None]
+
+    def _append(self, circuit: QuantumCircuit, gate: Unitary, qubits: list[int]) -> None:
+        """A gate of the change of basis: a matrix, which no noise model names, or gates that every method has."""
+        if self._aer.noise is not None:
+            circuit.unitary(gate.full_matrix(), qubits, label="change of basis")
+            return
+        for name in CLIFFORDS[gate.name]:
+            getattr(circuit, name)(*reversed(qubits))
 
 
 def _places(rewritten: QuantumCircuit, n_qubits: int) -> list[int]:
