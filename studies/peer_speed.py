@@ -3,8 +3,8 @@
 Source: the frameworks themselves, those of `studies/peers/` that are installed: pip install 'hybrid-qml-lab[peers]'.
 
 Expected: from 8 qubits at least 15 times the fastest peer on the first circuit and 8 times on the others, 4 times at 4
-qubits, where calls cost more than arithmetic; all derivatives of McClean's random circuits 50 times faster than PennyLane. An
-unchanged TorchLayer of PennyLane's trains 10 times faster on our device than on lightning.qubit.
+qubits, where calls cost more than arithmetic; all derivatives of McClean's random circuits 50 times faster than PennyLane. A
+TorchLayer of PennyLane's, unchanged, trains 10 times faster on our device than on lightning.qubit.
 
 Control: values and gradients of every peer are compared with ours, by element and by a signed checksum; one that differs is
 named and left out.
