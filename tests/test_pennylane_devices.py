@@ -312,6 +312,20 @@ def test_trainable_coefficients_and_matrices_have_their_gradients():
     assert torch.allclose(mine, other, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", DEVICES)
+def test_an_empty_batch_has_empty_values_and_no_gradient(name):
+    x, w = np.zeros((0, 3)), np.ones(10)
+    values, (d_x, d_w) = values_and_gradients(expectations, qp.device(name, wires=[2, "a", 1]), x, w)
+    assert [value.shape for value in values] == [(0,)] * 3
+    assert d_x.shape == (0, 3) and np.array_equal(d_w, np.zeros(10))
+
+
+def test_batches_of_two_sizes_are_refused():
+    tape = qp.tape.QuantumScript([qp.RX(np.zeros(3), 0), qp.RX(np.zeros(4), 0)], [qp.expval(qp.Z(0))])
+    with pytest.raises(LabError, match="differ"):
+        qp.device("qml.native", wires=1).execute(tape)
+
+
 def test_single_precision_is_double_rounded(rng):
     x, w = numbers(rng, 4)
     double, single = (

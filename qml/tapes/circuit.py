@@ -114,7 +114,7 @@ class TapeCircuit:
 
     def _columns(self, given: Numbers) -> tuple[np.ndarray, np.ndarray]:
         """(n_varying, B) and (n_shared,)."""
-        rows = given.batch or 1
+        rows = given.rows
         state = self._state_columns(given)
         varying = [angle for angle in given.angles if np.ndim(angle)]
         shared = [angle for angle in given.angles if not np.ndim(angle)]
@@ -140,7 +140,7 @@ class TapeCircuit:
 
     def global_phases(self, given: Numbers) -> np.ndarray:
         """(B,) factors that no gate of the program has."""
-        rows = given.batch or 1
+        rows = given.rows
         columns, (varying, shared) = np.empty((self.n_columns, rows)), self._columns(given)
         columns[self._varies], columns[~self._varies] = varying, shared[:, None]
         total = self._phase + (self._phases.matrix @ columns + self._phases.offset[:, None]).sum(axis=0)

@@ -36,7 +36,7 @@ class Group:
 
     @property
     def starts(self) -> np.ndarray:
-        return np.cumsum([0, *(one.batch or 1 for one in self.given)])
+        return np.cumsum([0, *(one.rows for one in self.given)])
 
     def each(self) -> Iterator[tuple[int, qp.tape.QuantumScript, Numbers, slice]]:
         """Place, tape, numbers and rows of each."""
@@ -66,7 +66,7 @@ class TapeRuns:
             shots = tape.shots.total_shots
             key = structure(tape, given), bool(shots)
             group = groups.get((key, shots))
-            if group is not None and group.starts[-1] + (given.batch or 1) > MOST_ROWS:
+            if group is not None and group.starts[-1] + given.rows > MOST_ROWS:
                 done.append(groups.pop((key, shots)))
                 group = None
             if group is None:
@@ -112,10 +112,12 @@ class TapeRuns:
         values = self._values(circuit, inputs, weights, keep and any(t.trainable_params for t in group.tapes))
         others = [m for m, one in zip(group.tapes[0].measurements, circuit.readings) if one is None]
         chances = states = None
+        if others and not len(inputs):
+            raise LabError("an empty batch has expectation values only: leave it out of the data")
         if any(is_marginal(m) for m in others):
             chances = circuit.compiled.probabilities(inputs, weights)
         if not all(is_marginal(m) for m in others):
-            check_memory(32 * len(inputs) << circuit.n_qubits, f"the states of {circuit.n_qubits} qubits")
+            check_memory(32 * len(inputs) << circuit.n_qubits, f"{len(inputs)} state vectors of {circuit.n_qubits} qubits")
             states = self._states(circuit.compiled, inputs, weights)
         return [self._results(circuit, *each, values, chances, states) for _, *each in group.each()]
 
@@ -129,7 +131,7 @@ class TapeRuns:
             else:
                 found.append(self._of_state(circuit, measurement, given, states[rows]))
                 continue
-            found.append(result if given.batch else result[0])
+            found.append(result[0] if given.batch is None else result)
         return found[0] if len(found) == 1 else tuple(found)
 
     def _of_state(self, circuit: TapeCircuit, measurement, given: Numbers, states: np.ndarray):
@@ -137,16 +139,18 @@ class TapeRuns:
         for gate in measurement.diagonalizing_gates():
             table = states.reshape(-1, *[2] * circuit.n_qubits)
             states = apply_operation(gate.map_wires(circuit.qubit_of), table, is_state_batched=True).reshape(states.shape)
-        return measurement.process_state(states if given.batch else states[0], wire_order=circuit.wires)
+        return measurement.process_state(states[0] if given.batch is None else states, wire_order=circuit.wires)
 
     def _sampled(self, group: Group, seed: np.random.SeedSequence) -> list:
         circuit, shots = group.circuit, group.tapes[0].shots
+        if not group.starts[-1]:
+            raise LabError("an empty batch has no samples: leave it out of the data")
         outcomes = circuit.compiled.sample(*self._angles(group), shots.total_shots, seed)
         samples = bits_of_wires(outcomes, circuit.n_qubits)
         return [self._of_samples(circuit, tape, given, samples[rows]) for _, tape, given, rows in group.each()]
 
     def _of_samples(self, circuit: TapeCircuit, tape, given: Numbers, samples: np.ndarray):
-        samples = samples if given.batch else samples[0]
+        samples = samples[0] if given.batch is None else samples
         copies = []
         for first, last in tape.shots.bins():
             own = samples[..., first:last, :]
@@ -156,8 +160,8 @@ class TapeRuns:
 
     def _values(self, circuit: TapeCircuit, inputs, weights, keep: bool) -> np.ndarray:
         """(B, K) expectation values, the run kept where it is to be."""
-        if not any(circuit.spans):
-            return np.zeros((len(inputs), 0))
+        if not any(circuit.spans) or not len(inputs):
+            return np.zeros((len(inputs), len(circuit.compiled.observables)))
         if not keep:
             return circuit.compiled.expectations(inputs, weights)
         values, kept = circuit.compiled.forward(inputs, weights)
@@ -173,9 +177,12 @@ class TapeRuns:
         found = [()] * len(tapes)
         for group in self._groups(tapes):
             circuit, (inputs, weights) = group.circuit, self._angles(group)
-            values, kept = self._kept.pop(_address(circuit, inputs, weights), None) or circuit.compiled.forward(
-                inputs, weights
-            )
+            if not len(inputs):
+                for place, tape, given, _ in group.each():
+                    found[place] = _trainable(tape, circuit.derivatives(inputs, np.zeros_like(weights), given))
+                continue
+            kept = self._kept.pop(_address(circuit, inputs, weights), None)
+            values, kept = kept or circuit.compiled.forward(inputs, weights)
             wanted = np.zeros_like(values)
             for place, _, _, rows in group.each():
                 _add_cotangents(wanted[rows], circuit, cotangents[place], values[rows])

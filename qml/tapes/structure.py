@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pennylane as qp
 
+from circuits.errors import LabError
 from circuits.interop import is_angled
 from qml.tapes.readings import matrix_of
 
@@ -23,6 +24,11 @@ class Numbers:
     angles: list
     state: np.ndarray | None
     batch: int | None
+
+    @property
+    def rows(self) -> int:
+        """Samples of the tape."""
+        return 1 if self.batch is None else self.batch
 
     @property
     def is_complex(self) -> bool:
@@ -44,7 +50,10 @@ def numbers(tape: qp.tape.QuantumScript) -> Numbers:
     batched = [angle for angle in angles if np.ndim(angle)]  # asking the tape itself looks at every number twice
     if has_state and state.ndim > 1:
         batched.append(state)
-    return Numbers(angles, state, len(batched[0]) if batched else None)
+    sizes = {len(one) for one in batched}
+    if len(sizes) > 1:
+        raise LabError(f"the batch sizes {sorted(sizes)} of one circuit's operations differ: give them the same batch")
+    return Numbers(angles, state, sizes.pop() if sizes else None)
 
 
 def structure(tape: qp.tape.QuantumScript, given: Numbers) -> Hashable:
