@@ -27,7 +27,7 @@ from qml.submission import scheduler
 
 SEED = 20261125
 FILES = int(os.environ.get("QML_LAB_FUZZ", "200"))  # of each of five kinds
-KILLS = int(os.environ.get("QML_LAB_KILLS", "2"))
+KILLS = int(os.environ.get("QML_LAB_KILLS", "1"))
 
 
 @pytest.fixture

@@ -205,13 +205,13 @@ def test_many_results_are_a_list_and_not_as_many_tables(command, tmp_path):
     assert code == 0 and out.count("done") == 32 and "of 8 more" in out
 
 
-def test_thousands_of_circuits_are_one_submission_whose_results_are_all_there(store):
-    submitted = qml.submit([tilted()] * 2000, backend=Counted(), shots=3, seed=SEED, store=store)
+def test_a_thousand_circuits_are_one_submission_whose_results_are_all_there(store):
+    submitted = qml.submit([tilted()] * 1000, backend=Counted(), shots=3, seed=SEED, store=store)
     ended = [job.id for job in jobs.as_ended(submitted)]
     assert sorted(ended) == sorted(job.id for job in submitted)
     rows = jobs.job_records(store, submission=submitted[0].id)
-    assert len(rows) == 2000 and {row["state"] for row in rows} == {"done"}
-    assert submitted[1234].result().counts == {format(submitted[1234].record()["seed"], "b"): 3}
+    assert len(rows) == 1000 and {row["state"] for row in rows} == {"done"}
+    assert submitted[567].result().counts == {format(submitted[567].record()["seed"], "b"): 3}
 
 
 def test_as_many_run_at_once_as_the_limit_says_and_no_more(store):
