@@ -30,7 +30,7 @@ HERMITIAN = np.array([[1.2, 0.3 - 0.4j], [0.3 + 0.4j, -0.5]])
 @pytest.mark.parametrize("shots", PASSING)
 @pytest.mark.parametrize("name", DEVICES)
 def test_pennylanes_own_suite_passes(name, shots, tmp_path):
-    """Its tolerance of 0.05 is a few standard deviations at 100,000 shots, and less than one at 10,000; the seed is fixed."""
+    """Its tolerance of 0.05 is a few deviations at 100,000 shots, and one or less at 10,000; the seed is fixed."""
     command = [sys.executable, "-m", "pytest", SUITE, f"--device={name}", f"--shots={shots}", "--skip-ops"]
     plain = ["--no-flaky-report", "--import-mode=importlib", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist"]
     seeded = ["--device-kwargs", "seed=20261123"]
