@@ -22,7 +22,7 @@ from qml.native.plain import PlainEngine
 
 DEVICES = ("qml.native", "qml.aer")
 SUITE = pathlib.Path(qp.devices.__file__).parent / "tests"
-PASSING = {"None": 389, "50000": 374}  # of PennyLane 0.45.1 without JAX; the others ask for what no device of today has
+PASSING = {"None": 389, "100000": 374}  # of PennyLane 0.45.1 without JAX; the others ask for what no device of today has
 COMPLEX = np.array([0.5, 0.5j, -0.1, 0.7 - 0.1j, 0, 0.2, 0.1j, -0.3])
 HERMITIAN = np.array([[1.2, 0.3 - 0.4j], [0.3 + 0.4j, -0.5]])
 
@@ -30,6 +30,7 @@ HERMITIAN = np.array([[1.2, 0.3 - 0.4j], [0.3 + 0.4j, -0.5]])
 @pytest.mark.parametrize("shots", PASSING)
 @pytest.mark.parametrize("name", DEVICES)
 def test_pennylanes_own_suite_passes(name, shots, tmp_path):
+    """Its tolerance of 0.05 is a few deviations at 100,000 shots, and one or less at 10,000; the seed is fixed."""
     command = [sys.executable, "-m", "pytest", SUITE, f"--device={name}", f"--shots={shots}", "--skip-ops"]
     plain = ["--no-flaky-report", "--import-mode=importlib", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist"]
     seeded = ["--device-kwargs", "seed=20261123"]
