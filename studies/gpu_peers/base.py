@@ -11,11 +11,13 @@ A member is a file of this folder with
 
 import importlib.util
 from types import ModuleType
-
-import torch
+from typing import TYPE_CHECKING
 
 from circuits.families import member, members
 from studies.peers.base import Workload
+
+if TYPE_CHECKING:
+    import torch
 
 FAMILY = "studies.gpu_peers"
 OURS = "native_gpu"
@@ -37,8 +39,10 @@ def missing(name: str) -> list[str]:
     return [module for module in system(name).REQUIRES if importlib.util.find_spec(module) is None]
 
 
-def layer_step(workload: Workload, device: torch.device, backend="native"):
+def layer_step(workload: Workload, device: "torch.device", backend="native"):
     """Forward and backward of our layer on tensors of the device."""
+    import torch
+
     from studies.peers.hybrid_qml_lab import layer
 
     made = layer(workload, backend).to(device)
@@ -54,8 +58,10 @@ def layer_step(workload: Workload, device: torch.device, backend="native"):
     return step
 
 
-def torch_step(workload: Workload, device: torch.device, expectations):
+def torch_step(workload: Workload, device: "torch.device", expectations):
     """Forward and backward of a torch function (inputs, weights) -> (B, K)."""
+    import torch
+
     inputs, weights, cotangents = (torch.tensor(array, device=device) for array in workload.numbers)
     inputs.requires_grad_()
     weights.requires_grad_()
