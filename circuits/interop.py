@@ -138,7 +138,10 @@ def circuit_of_qnode(
 def _converted(qnode: qp.QNode, weight_shapes: Mapping[str, Sequence[int]], n_inputs: int | None):
     wanted = [name for name in inspect.signature(qnode.func).parameters if name != "inputs"]
     if set(wanted) != set(weight_shapes):
-        raise LabError(f"weight_shapes names {sorted(weight_shapes)}, the QNode's weights are {sorted(wanted)}")
+        raise LabError(
+            f"weight_shapes names {sorted(weight_shapes)}, the QNode's weights are {sorted(wanted)}: name "
+            "its argument for the samples `inputs`, every other one is a weight"
+        )
     weights = {name: _symbols(name, _shape(shape)) for name, shape in weight_shapes.items()}
     has_inputs = "inputs" in inspect.signature(qnode.func).parameters
     inputs, tape = _recorded(qnode, weights, n_inputs) if has_inputs else (None, _tape(qnode, weights))

@@ -96,7 +96,7 @@ def check_circuit(circuit: "QuantumCircuit", where: str, parameters: bool = Fals
         shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
         raise LabError(
             f"{where} has {len(names)} free parameter{'s' * (len(names) > 1)} ({shown}): "
-            "give values with circuit.assign_parameters(...) before writing it"
+            "give values by --values FILE.csv, or by circuit.assign_parameters(...) before writing it"
         )
     for gate, value in _numbers(circuit):
         if value.dtype.kind in "fc" and not np.isfinite(value).all():

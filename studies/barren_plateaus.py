@@ -215,7 +215,7 @@ def _checks(found: Finding) -> list[str]:
     control = found.control
     error = (control.high - control.value) / normal_quantile(0.95)
     off = abs(control.value) / error
-    does = "does not fall, as it must" if off <= AGREEMENT else f"has a slope, which it must not: {DOUBT}"
+    does = "is flat within chance, as it must be" if off <= AGREEMENT else f"has a slope, which it must not: {DOUBT}"
     return [
         f"The depth {deep}: {away} from a 2-design's{beyond}.",
         agrees,

@@ -30,6 +30,7 @@ from studies.peers.base import CIRCUITS, OURS, Workload, names
 
 WORKERS = 1  # two at a time would measure each other
 GOALS = {"ring": 15.0, "reuploading": 8.0, "two_qubit": 8.0}
+TITLES = {"ring": "RY, RZ and a ring of CNOT", "reuploading": "Inputs in every layer", "two_qubit": "RXX, RYY and CRX"}
 GOAL_AT_FOUR = 4.0
 MCCLEAN, TORCH_LAYER = "McClean's, a sample", "unchanged TorchLayer"
 BY_PENNYLANE = {"plateau": (MCCLEAN, 50.0), "torch_layer": (TORCH_LAYER, 10.0)}  # kinds of their own, and their goals
@@ -344,8 +345,9 @@ def figure(rows: list[dict]):
         sizes = [group[0]["n_qubits"] for group in mine]
         panel.plot(sizes, [goal_of(group[0]) for group in mine], color=NEUTRAL, ls=":", label="goal for the fastest")
         panel.axhline(1, color=NEUTRAL, lw=0.8)
-        panel.set(yscale="log", title=circuit.replace("_", " "), xlabel="qubits", xticks=sizes)
+        panel.set(yscale="log", title=TITLES[circuit], xlabel="qubits", xticks=sizes)
     panels[0].set_ylabel(f"times faster than the peer, {dtype}")
+    drawn.suptitle("A training step beside each framework's, on the same cores", x=0.01, ha="left")
     handles, labels = panels[0].get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside right center")
     return drawn

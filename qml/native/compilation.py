@@ -44,7 +44,9 @@ class _Announcement(event.Listener):
         if self in _waiting and module.startswith("qml.native.") and module != simd.__name__:
             _waiting.clear()
             print(
-                "qml: compiling the native engine for this machine, once; about 20 seconds ...", file=sys.stderr, flush=True
+                "qml: compiling kernels for this machine, kept for the next time; up to 20 seconds ...",
+                file=sys.stderr,
+                flush=True,
             )
 
     def on_end(self, event):
