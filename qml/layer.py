@@ -340,15 +340,17 @@ def _roles(circuit: QuantumCircuit, inputs, weights) -> tuple[list[Parameter], d
     everything = _whole_vectors(circuit)
     chosen_inputs = None if inputs is None else _flatten(inputs, circuit, "input")
     chosen_weights = None if weights is None else _flatten(weights, circuit, "weight")
+
+    def others(candidates: list[Parameter], chosen: list[Parameter]) -> list[Parameter]:
+        """Without the chosen ones, and without what the circuit lacks of their vectors."""
+        names, present = {_vector_name(p) for p in chosen}, set(circuit.parameters)
+        return [p for p in candidates if p not in set(chosen) and (p in present or _vector_name(p) not in names)]
+
     if chosen_inputs is None:
-        taken = set(chosen_weights or ())
         by_name = [p for p in everything if _vector_name(p) == "x"] if chosen_weights is None else everything
-        chosen_inputs = [p for p in by_name if p not in taken]
+        chosen_inputs = others(by_name, chosen_weights or [])
     if chosen_weights is None:
-        # Elements of an input's vector that the circuit lacks are no weights.
-        taken, present = set(chosen_inputs), set(circuit.parameters)
-        names = {_vector_name(p) for p in chosen_inputs}
-        chosen_weights = [p for p in everything if p not in taken and (p in present or _vector_name(p) not in names)]
+        chosen_weights = others(everything, chosen_inputs)
     unclear = set(circuit.parameters) - (set(chosen_inputs) ^ set(chosen_weights))
     if unclear:
         name = min(parameter.name for parameter in unclear)

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from qiskit import QuantumCircuit, transpile
-from qiskit.circuit.library import PauliEvolutionGate, UnitaryGate
-from qiskit.quantum_info import Pauli
-from qiskit.transpiler import CouplingMap, InstructionDurations, Target
+from typing import TYPE_CHECKING
 
 from circuits.errors import LabError, UnknownName
-from circuits.program import Program, Rotation
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+    from qiskit.transpiler import Target
+
+    from circuits.program import Program
 
 LAYOUT_SEED = 0
 
@@ -38,8 +38,10 @@ class Device:
     is_cold: bool
     source: str
 
-    def target(self, n_qubits: int) -> Target:
+    def target(self, n_qubits: int) -> "Target":
         """What Qiskit transpiles `n_qubits` of it to."""
+        from qiskit.transpiler import CouplingMap, InstructionDurations, Target
+
         pairs = CouplingMap.from_line(n_qubits) if self.on_line else CouplingMap.from_full(n_qubits)
         singles = {"rz": 0.0, "sx": self.one_qubit_time, "x": self.one_qubit_time, "measure": self.readout_time}
         durations = [(name, [qubit], seconds, "s") for name, seconds in singles.items() for qubit in range(n_qubits)]
@@ -51,8 +53,10 @@ class Device:
             instruction_durations=InstructionDurations(durations),
         )
 
-    def seconds(self, circuit: QuantumCircuit) -> float:
+    def seconds(self, circuit: "QuantumCircuit") -> float:
         """From the first gate to the end of the readout of one shot, once the circuit is transpiled to the device."""
+        from qiskit import transpile
+
         measured = circuit.copy()
         measured.measure_all()
         target = self.target(circuit.num_qubits)
@@ -83,33 +87,18 @@ def by_name(name: str) -> Device:
     return DEVICES[name]
 
 
-def as_circuit(program: Program, angles: Sequence[float]) -> QuantumCircuit:
+def as_circuit(program: "Program", angles: Sequence[float]) -> "QuantumCircuit":
     """A program with a number for every slot as a Qiskit circuit.
 
     Raises:
         LabError: the program starts from amplitudes.
     """
+    from qiskit import QuantumCircuit
+
+    from qml.standard_gates import append_program
+
     if program.amplitudes:
         raise LabError("a program that starts from amplitudes is no circuit of gates: use an encoding by angles")
     circuit = QuantumCircuit(program.n_qubits)
-    for gate in program.gates:
-        if not isinstance(gate, Rotation):
-            circuit.append(UnitaryGate(gate.full_matrix()), [*gate.qubits, *gate.controls])
-            continue
-        angle = gate.angle if gate.slot is None else float(angles[gate.slot])
-        if gate.controls:
-            circuit.append(UnitaryGate(_controlled(gate, angle)), [*gate.qubits, *gate.controls])
-        else:
-            # Its definition, since Qiskit would take the gate itself apart by way of a sparse matrix.
-            turned = PauliEvolutionGate(Pauli(gate.pauli[::-1]), angle / 2).definition
-            circuit.compose(turned, gate.qubits, inplace=True)
+    append_program(circuit, program, [float(angle) for angle in angles])
     return circuit
-
-
-def _controlled(gate: Rotation, angle: float) -> np.ndarray:
-    """The matrix on its qubits, then its controls."""
-    string = Pauli(gate.pauli[::-1]).to_matrix() if gate.pauli else np.eye(1)
-    full = np.eye(len(string) << len(gate.controls), dtype=complex)
-    part = slice(gate.control_state * len(string), (gate.control_state + 1) * len(string))
-    full[part, part] = np.cos(angle / 2) * np.eye(len(string)) - 1j * np.sin(angle / 2) * string
-    return full

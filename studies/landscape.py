@@ -96,7 +96,7 @@ def gradient_variance(
     Cost: one forward and one backward sweep a sample, whatever the number of parameters, with K observables one forward and
         K backward sweeps; a walk costs a few bit operations for each gate in the light cone, 64 walks at a time.
     """
-    _check(circuit, observable, n_samples, relative_error, method)
+    _check(circuit, observable, n_samples, relative_error, method, seed)
     several = isinstance(observable, list | tuple)
     operators = [operator_of(one, circuit) for one in (observable if several else [observable])]
     laws = [angles_of(distribution, width, circuit, operator) for operator in operators]
@@ -257,7 +257,9 @@ def angles_of(distribution: str, width: float | None, circuit, operator):
         raise UnknownName("distribution", distribution, NAMES)
     if width is None and distribution == "gaussian":
         width = _gaussian_width(circuit, operator)
-    return Angles(distribution, width or {"small_angle": 0.1}.get(distribution, math.pi))
+    if width is None:
+        width = {"small_angle": 0.1}.get(distribution, math.pi)
+    return Angles(distribution, width)
 
 
 def _gaussian_width(circuit, operator) -> float:
@@ -268,7 +270,7 @@ def _gaussian_width(circuit, operator) -> float:
     return 1 / math.sqrt(4 * locality([operator]) * (layers + 2))
 
 
-def _check(circuit, observable, n_samples, relative_error, method: str) -> None:
+def _check(circuit, observable, n_samples, relative_error, method: str, seed) -> None:
     if method not in METHODS:
         raise UnknownName("method", method, METHODS)
     if not hasattr(circuit, "parameters"):
@@ -283,5 +285,7 @@ def _check(circuit, observable, n_samples, relative_error, method: str) -> None:
         raise LabError(f"n_samples must be a whole number of at least {FEWEST_SAMPLES}, got {n_samples!r}")
     if relative_error is not None and not (isinstance(relative_error, int | float) and 0 < relative_error < 1):
         raise LabError(f"relative_error must lie between 0 and 1, got {relative_error!r}: 0.01 is one per cent")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise LabError(f"seed must be a whole number of at least 0, got {seed!r}")
     if not getattr(circuit, "parameters", None):
         raise LabError("the circuit has no free parameters: there is no gradient to measure")

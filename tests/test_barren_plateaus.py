@@ -249,6 +249,8 @@ def test_the_same_seed_gives_the_same_variances_and_more_samples_narrower_interv
     ("wrong", "error"),
     [
         ({"n_samples": 2}, LabError),
+        ({"seed": -1}, LabError),
+        ({"distribution": "small_angle", "width": 0.0}, LabError),
         ({"distribution": "unifrom"}, UnknownName),
         ({"circuit": QuantumCircuit(2)}, LabError),
         ({"observable": ["ZZ", "XXX"]}, LabError),

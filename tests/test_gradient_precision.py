@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator
 
 from circuits import ansatze, encodings
@@ -105,7 +106,7 @@ def test_a_program_as_a_circuit_does_what_the_program_says():
 
 def test_a_shot_lasts_as_long_as_its_longest_path_and_its_readout():
     torino, aria = devices.by_name("ibm_torino"), devices.by_name("ionq_aria")
-    circuit = devices.QuantumCircuit(2)
+    circuit = QuantumCircuit(2)
     circuit.sx([0, 1])
     assert torino.seconds(circuit) == pytest.approx(torino.one_qubit_time + torino.readout_time)
     assert aria.seconds(circuit) == pytest.approx(2 * aria.one_qubit_time + aria.readout_time)  # one gate at a time

@@ -410,7 +410,7 @@ def test_a_zero_cotangent_gives_zeros_and_not_nan(backend, catalogue, rng):
 
 @pytest.mark.parametrize("backend", ["native", "aer"])
 def test_adjoint_cuts_large_batches_without_changing_the_sum(backend, monkeypatch, catalogue, rng):
-    import qml.backends.aer as aer
+    import qml.aer.compiled as aer
 
     run = evaluation(catalogue["reuploading"], backend, "adjoint")
     inputs, weights = angles(run, 11, rng)

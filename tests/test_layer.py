@@ -302,6 +302,14 @@ def test_roles_are_given_by_name_or_explicitly():
         QuantumLayer(circuit, inputs=[a[0], a[0], a[1]])
 
 
+def test_elements_that_the_circuit_lacks_are_no_inputs_where_the_others_are_named_as_weights():
+    w, z = ParameterVector("w", 4), ParameterVector("z", 2)
+    circuit = QuantumCircuit(2)
+    circuit.rx(w[0], 0), circuit.ry(w[1], 1), circuit.rx(w[3], 1), circuit.ry(z[1], 0)
+    assert QuantumLayer(circuit, "ZZ", weights=list(circuit.parameters)).n_inputs == 0
+    assert QuantumLayer(circuit, "ZZ", weights=[w[0], w[1], w[3]]).n_inputs == 2
+
+
 def test_elements_of_a_vector_that_no_gate_uses_keep_their_place():
     x, w = ParameterVector("x", 3), ParameterVector("w", 2)
     circuit = QuantumCircuit(1)
