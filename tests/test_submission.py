@@ -447,6 +447,25 @@ def test_a_tag_that_another_process_took_just_now_is_followed(store, monkeypatch
     assert [job.id for job in again] == [job.id for job in first] and len(looks) == 2
 
 
+def test_a_sweep_prints_one_table_with_a_row_for_each_line_of_values(command, tmp_path):
+    program = (
+        'OPENQASM 3.0;\ninclude "stdgates.inc";\ninput float a;\ninput float b;\nqubit[2] q;\nrx(a) q[0];\nrx(b) q[1];\n'
+    )
+    (tmp_path / "f.qasm").write_text(program)
+    (tmp_path / "v.csv").write_text("b,a\n0.25,0\n0,0.5\n")
+    sweep = ("submit", tmp_path / "f.qasm", "--values", tmp_path / "v.csv")
+    code, out, _ = command(*sweep, "--observable", "IZ", "--observable", "ZI", "--exact")
+    rows = [line.split() for line in out.splitlines() if line.strip()][1:]
+    assert code == 0 and rows[0] == ["job", "a", "b", "IZ", "ZI"]
+    assert [row[1:] for row in rows[2:]] == [
+        ["0", "0.25", "+1.000000", f"{np.cos(0.25):+.6f}"],
+        ["0.5", "0", f"{np.cos(0.5):+.6f}", "+1.000000"],
+    ]
+    rows = [line.split() for line in command(*sweep, "--shots", 1000)[1].splitlines() if line.strip()][1:]
+    assert rows[0][:4] == ["job", "a", "b", "00"] and [row[1:3] for row in rows[2:]] == [["0", "0.25"], ["0.5", "0"]]
+    assert [sum(int(cell.replace(",", "")) for cell in row[3:]) for row in rows[2:]] == [1000, 1000]
+
+
 # ---- afterwards
 
 

@@ -2,8 +2,8 @@
 
 Gates that name and parameters tell whole are hashed so; every other one by its definition, down to such gates. A circuit
 with anything else in it, such as a gate without definition, has no fingerprint: reuse never finds it, so that it is run
-again rather than answered by another's result. Names of circuits and of gates made from circuits do not count; Qiskit's QPY is no
-measure, since it gives such gates a new name each time it writes them.
+again rather than answered by another's result. Names of circuits and of gates made from circuits do not count; Qiskit's
+QPY is no measure, since it gives such gates a new name each time it writes them.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from qiskit.circuit import (
     Barrier,
     BoxOp,
     BreakLoopOp,
+    ClassicalRegister,
     Clbit,
     ContinueLoopOp,
     ControlFlowOp,
@@ -29,7 +30,6 @@ from qiskit.circuit import (
     IfElseOp,
     Measure,
     Parameter,
-    ParameterExpression,
     Reset,
     Store,
     SwitchCaseOp,
@@ -194,13 +194,9 @@ def _value(value: Any, places: dict | None = None) -> str:
         return f"bit {places[value]}"
     if isinstance(value, expr.Expr):
         return _expression(value, places)
-    if places is not None and not isinstance(value, ParameterExpression) and _is_register(value, places):
+    if isinstance(value, ClassicalRegister) and places is not None:
         return f"bits {[places[bit] for bit in value]}"
     raise _Untold
-
-
-def _is_register(value: Any, places: dict) -> bool:
-    return hasattr(value, "__iter__") and all(isinstance(bit, Clbit) and bit in places for bit in value)
 
 
 def _expression(node: expr.Expr, places: dict | None) -> str:
