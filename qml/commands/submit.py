@@ -40,7 +40,7 @@ def submit(
     observable: Annotated[
         list[str] | None, typer.Option(help="Such as ZZI or '0.5*ZZI + XII', qubit 0 rightmost; repeatable.")
     ] = None,
-    values: Annotated[str | None, typer.Option(help="CSV, a circuit a line; its first line may name the parameters.")] = None,
+    values: Annotated[str | None, typer.Option(help="CSV, a circuit a line; the first line may name parameters.")] = None,
     parallel: Annotated[int | None, typer.Option(help="How many circuits may run at once.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that each circuit may run.")] = None,
     tag: Annotated[str | None, typer.Option(help="A name; the same command again goes on from there.")] = None,
