@@ -272,6 +272,7 @@ def _clashes() -> list[Check]:
 
 def _store() -> Check:
     from qml.store import Store, default_path
+    from qml.wording import counted
 
     path = default_path()
     if not path.exists():
@@ -279,7 +280,8 @@ def _store() -> Check:
 
     def opened() -> str:
         with Store(path, busy_seconds=1.0) as store:
-            return f"{path}: {sum(n for _, n, _ in store.studies())} study cases, {len(store.jobs())} jobs"
+            n_cases, n_jobs = sum(n for _, n, _ in store.studies()), len(store.jobs())
+            return f"{path}: {counted(n_cases, 'study case')}, {counted(n_jobs, 'job')}"
 
     try:
         return Check("store", True, opened())

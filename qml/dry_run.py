@@ -13,6 +13,7 @@ from circuits.observables import as_list
 from qml.backends.base import check_bound, check_shots, resolve
 from qml.backends.qiskit import QiskitBackend
 from qml.circuit_files import load_all
+from qml.wording import counted
 
 NOTE = "nothing was sent"
 
@@ -61,9 +62,11 @@ class DryRun:
             gates = ", ".join(f"{number} {name}" for name, number in sorted(sent.gates.items()))
             lines.append(
                 f"  {sent.name}: qubits {' '.join(map(str, sent.qubits))}; {gates}; depth {sent.depth}, "
-                f"{sent.two_qubit_gates} on two qubits; {sent.shots:,} shots{_seconds(sent.seconds)}"
+                f"{sent.two_qubit_gates} on two qubits; {counted(sent.shots, 'shot')}{_seconds(sent.seconds)}"
             )
-        lines.append(f"in all {len(self.circuits)} circuits, {self.shots:,} shots{_seconds(self.seconds)}")
+        lines.append(
+            f"in all {counted(len(self.circuits), 'circuit')}, {counted(self.shots, 'shot')}{_seconds(self.seconds)}"
+        )
         return "\n".join(lines)
 
 

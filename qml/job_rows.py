@@ -26,6 +26,10 @@ _FLYING = f"state IN {IN_FLIGHT}"
 MOST_VALUES = 500  # of one SQL statement; SQLite takes 999 at least
 
 
+class AddedMeanwhile(LabError):
+    """Another process was first to add a job with this tag and number."""
+
+
 class JobRows:
     """The jobs of a store; `Store` adds the rows of studies."""
 
@@ -40,7 +44,7 @@ class JobRows:
         """All of these jobs are in the store, or after any fault none of them.
 
         Raises:
-            LabError: another process has just submitted a job with the same tag and number.
+            AddedMeanwhile: another process has just submitted a job with the same tag and number.
         """
         with self._database.transaction() as execute:
             for record in records:
@@ -49,7 +53,7 @@ class JobRows:
                 marks = ", ".join("?" * len(names))
                 added = execute(f"INSERT INTO jobs ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING", values)
                 if not added.rowcount:
-                    raise LabError(
+                    raise AddedMeanwhile(
                         f"job {record['id']} or its tag {record.get('tag')!r} came into the store just now from another "
                         "process: submit again, which finds it"
                     )

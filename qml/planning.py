@@ -10,6 +10,7 @@ import torch
 from circuits.errors import LabError
 from qml.evaluation import CHUNK_ROWS
 from qml.layer import QuantumLayer
+from qml.wording import counted, duration, size
 
 PROBE = 0.05  # seconds that a trial should take to be believed
 MUCH = 2.0
@@ -34,17 +35,9 @@ class Plan:
 
     def __str__(self) -> str:
         return (
-            f"{self.circuits:,} circuits, {self.shots:,} shots, {self.peak_bytes / 2**20:,.3g} MiB of states, "
+            f"{counted(self.circuits, 'circuit')}, {counted(self.shots, 'shot')}, {size(self.peak_bytes)} of states, "
             f"{duration(self.seconds)}"
         )
-
-
-def duration(seconds: float) -> str:
-    """The time in the unit a reader would choose."""
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1), ("ms", 1e-3)):
-        if seconds >= 2 * size or unit == "ms":
-            return f"{seconds / size:.3g} {unit}"
-    raise AssertionError
 
 
 def plan(layer: QuantumLayer, batch_size: int = 1, n_steps: int = 1, input_gradients: bool = True) -> Plan:
@@ -59,7 +52,7 @@ def plan(layer: QuantumLayer, batch_size: int = 1, n_steps: int = 1, input_gradi
         LabError: a number that is not a whole one of at least one.
         TooLarge: the states do not fit the memory.
 
-    Cost: a twentieth of a second of runs with few samples, or one circuit where that takes longer.
+    Cost: a twentieth of a second of runs with few samples, or two circuits where that takes longer.
     """
     if not isinstance(layer, QuantumLayer):
         raise LabError(f"a plan is made for a QuantumLayer, got {type(layer).__name__}: pass the layer inside the model")
@@ -109,9 +102,9 @@ def _compiling(layer: QuantumLayer) -> float:
 
 def _tried(run: Callable[[int], None], wanted: int) -> float:
     """Seconds of `run(wanted)`, from the largest power of two of samples that a short trial allows."""
-    first = _seconds_of(run, 1)  # plans and compiled kernels are part of it, which does not matter where it is long
-    if first > MUCH:
-        return first * wanted
+    # The first run may compile kernels, for many seconds: only the second tells how long a run is.
+    if _seconds_of(run, 1) > MUCH and (again := _seconds_of(run, 1)) > MUCH:
+        return again * wanted
     count = 1
     while True:
         spent = _seconds_of(run, count)

@@ -156,7 +156,7 @@ def test_an_existing_store_is_opened_and_its_content_counted(store):
 
     with Store(store) as opened:
         opened.add_rows("plateau", "a", {}, [{}], {})
-    assert by_name(qml.doctor())["store"] == diagnosis.Check("store", True, f"{store}: 1 study cases, 0 jobs")
+    assert by_name(qml.doctor())["store"] == diagnosis.Check("store", True, f"{store}: 1 study case, 0 jobs")
 
 
 def test_backends_are_listed_from_their_files_with_what_they_can_do(command):

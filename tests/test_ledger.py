@@ -19,6 +19,7 @@ from qml.backends.native import NativeCircuit
 from qml.gradients import base as gradients
 from qml.gradients.commuting_blocks import CommutingBlocks
 from qml.gradients.stochastic_parameter_shift import StochasticParameterShift
+from qml.wording import counted, duration, size
 
 BATCH = 3
 
@@ -253,6 +254,36 @@ def test_the_plan_command_tells_steps_and_run(capsys):
     assert "gradients by adjoint" in plan(*options)
     with pytest.raises(LabError, match="--samples"):
         plan("--samples", "0")
+
+
+def test_a_plan_does_not_take_compiling_for_running(monkeypatch):
+    from qml import planning
+
+    spent = iter([20.0, 0.001])
+    monkeypatch.setattr(planning, "_seconds_of", lambda run, count: next(spent, 0.001))
+    assert planning._tried(lambda count: None, 4) == 0.001
+
+
+@pytest.mark.parametrize(
+    "number, said",
+    [(1.1, "1.1 s"), (0.5, "500 ms"), (119, "119 s"), (120, "2 minutes"), (7200, "2 hours"), (172800, "2 days")],
+)
+def test_a_time_is_said_in_the_unit_a_reader_would_choose(number, said):
+    assert duration(number) == said
+
+
+def test_sizes_and_counts_are_said_as_a_reader_would():
+    assert [size(n) for n in (1, 512, 2048, 3 << 20, 5 << 30)] == ["1 byte", "512 bytes", "2.0 KiB", "3.0 MiB", "5.0 GiB"]
+    assert [counted(n, "circuit") for n in (0, 1, 1200)] == ["0 circuits", "1 circuit", "1,200 circuits"]
+
+
+def test_the_plan_of_a_circuit_without_parameters_says_there_is_nothing_to_differentiate(tmp_path, capsys):
+    from qml.cli import application
+
+    (tmp_path / "ghz.qasm").write_text('OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[1];\nh q[0];\n')
+    application()(["plan", str(tmp_path / "ghz.qasm")], standalone_mode=False)
+    first, step, _ = capsys.readouterr().out.splitlines()
+    assert first == "1 qubit, 0 weights, nothing to differentiate: values alone" and "1 circuit, 0 shots, " in step
 
 
 QASM = """OPENQASM 3.0;

@@ -14,17 +14,30 @@ import time
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit, qpy
-from qiskit.circuit import Parameter, ParameterVector
-from qiskit.circuit.library import PauliEvolutionGate, UnitaryGate
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.circuit import Gate, Parameter, ParameterVector
+from qiskit.circuit.classical import expr
+from qiskit.circuit.library import (
+    AndGate,
+    IntegerComparatorGate,
+    LinearPauliRotationsGate,
+    MCMTGate,
+    PauliEvolutionGate,
+    StatePreparation,
+    UnitaryGate,
+    XGate,
+    ZGate,
+)
+from qiskit.quantum_info import Operator, SparsePauliOp
 
 import qml
 from circuits.errors import LabError
+from circuits.evolution import EvolutionGate
 from qml import jobs
 from qml.backends.base import Backend
 from qml.cli import application, run
 from qml.store import Store
 from qml.submission.fingerprint import of_circuit
+from qml.submission.packing import packed
 from qml.submission.sweep import bound, read_csv
 
 SEED = 20261125
@@ -334,6 +347,123 @@ def test_a_fingerprint_tells_circuits_apart_by_what_they_do():
         qpy.dump(circuit, packed)
         packed.seek(0)
         assert of_circuit(qpy.load(packed)[0]) == expected
+
+
+def gate_alone(gate: Gate) -> QuantumCircuit:
+    circuit = QuantumCircuit(gate.num_qubits)
+    circuit.append(gate, range(gate.num_qubits))
+    return circuit
+
+
+def switch(labels: tuple[int, int], target: str = "register") -> QuantumCircuit:
+    circuit = QuantumCircuit(2, 2)
+    circuit.measure(0, 0)
+    with circuit.switch(circuit.cregs[0] if target == "register" else circuit.clbits[int(target)]) as case:
+        with case(labels[0]):
+            circuit.x(1)
+        with case(labels[1]):
+            circuit.z(1)
+    return circuit
+
+
+def on_expression(bit: int, is_not: bool = False) -> QuantumCircuit:
+    circuit = QuantumCircuit(2, 2)
+    circuit.measure([0, 1], [0, 1])
+    condition = expr.lift(circuit.clbits[bit])
+    with circuit.if_test(expr.logic_not(condition) if is_not else condition):
+        circuit.x(1)
+    return circuit
+
+
+def evolved(text: str, is_controlled: bool = False) -> QuantumCircuit:
+    gate = EvolutionGate(SparsePauliOp.from_list([(text, 0.3), ("ZI", 0.2)]))
+    return gate_alone(gate.control(1) if is_controlled else gate)
+
+
+CONTENT_BESIDE_PARAMETERS = {
+    "and": [AndGate(2, [1, 1]), AndGate(2, [1, -1])],
+    "comparator": [IntegerComparatorGate(2, 1), IntegerComparatorGate(2, 2), IntegerComparatorGate(2, 1, geq=False)],
+    "rotations": [LinearPauliRotationsGate(2, 1, 0.5), LinearPauliRotationsGate(2, 1, 0.7)],
+    "many_targets": [MCMTGate(XGate(), 1, 2), MCMTGate(ZGate(), 1, 2)],
+    "preparation": [StatePreparation([0.6, 0.8]), StatePreparation([0.6, 0.8]).inverse()],
+}
+
+
+@pytest.mark.parametrize("gates", CONTENT_BESIDE_PARAMETERS.values(), ids=CONTENT_BESIDE_PARAMETERS)
+def test_gates_of_different_content_differ_and_are_kept_as_what_they_do(gates):
+    circuits = [gate_alone(gate) for gate in gates]
+    assert None not in map(of_circuit, circuits) and len(set(map(of_circuit, circuits))) == len(circuits)
+    for circuit in circuits:
+        (again,) = qpy.load(io.BytesIO(packed(circuit)))
+        assert np.abs(Operator(again).data - Operator(circuit).data).max() < 1e-12
+
+
+def test_what_is_no_parameter_of_a_gate_or_branch_counts_too():
+    def variants():
+        yield from (evolved("XX"), evolved("YY"), evolved("XX", True), evolved("YY", True))
+        yield from (switch((0, 1)), switch((0, 2)), switch((1, 0)), switch((0, 1), "0"), switch((0, 1), "1"))
+        yield from (on_expression(0), on_expression(1), on_expression(1, True))
+
+    first, second = list(map(of_circuit, variants())), list(map(of_circuit, variants()))
+    assert first == second and None not in first and len(set(first)) == len(first)
+
+
+def test_a_gate_that_nothing_tells_is_never_answered_by_another(store):
+    unknown = [gate_alone(Gate("mystery", 1, [])) for _ in range(2)]
+    assert list(map(of_circuit, unknown)) == [None, None]
+    backend = Counted()
+    ran = [qml.submit(circuit, backend, reuse=True, seed=1, store=store) for circuit in unknown]
+    assert [bool(job.result()) for job in ran] == [True, True] and backend.calls == 2
+    qml.submit(unknown[0], backend, tag="t", store=store).result()
+    with pytest.raises(LabError, match="cannot be compared with what was submitted"):
+        qml.submit(unknown[1], backend, tag="t", store=store)
+
+
+def test_reuse_answers_an_evolution_by_its_own_result_and_not_by_anothers(store):
+    request = {"observables": "ZZ", "shots": None, "store": store, "reuse": True}
+    values = {text: qml.submit(evolved(text), **request).result().values for text in ("XX", "IX")}
+    alone = {text: qml.submit(evolved(text), observables="ZZ", shots=None, store=store).result().values for text in values}
+    assert values == alone and values["XX"] != values["IX"]
+
+
+def test_gates_that_qpy_loses_run_on_aer(store):
+    circuit = QuantumCircuit(4)
+    circuit.x([0, 1])
+    circuit.append(AndGate(2, [1, 1]), [0, 1, 2])
+    circuit.append(IntegerComparatorGate(1, 1), [2, 3])
+    assert qml.submit(circuit, "aer", shots=10, seed=1, store=store).result().counts == {"1111": 10}
+
+
+def test_a_tag_that_another_process_took_just_now_is_followed(store, monkeypatch):
+    first = qml.submit([tilted(0.1), tilted(0.2)], tag="t", store=store)
+    look, looks = Store.jobs, []
+
+    def late(opened, **equal):
+        looks.append(equal)
+        return [] if len(looks) == 1 else look(opened, **equal)
+
+    monkeypatch.setattr(Store, "jobs", late)
+    again = qml.submit([tilted(0.1), tilted(0.2)], tag="t", store=store)
+    assert [job.id for job in again] == [job.id for job in first] and len(looks) == 2
+
+
+def test_a_sweep_prints_one_table_with_a_row_for_each_line_of_values(command, tmp_path):
+    program = (
+        'OPENQASM 3.0;\ninclude "stdgates.inc";\ninput float a;\ninput float b;\nqubit[2] q;\nrx(a) q[0];\nrx(b) q[1];\n'
+    )
+    (tmp_path / "f.qasm").write_text(program)
+    (tmp_path / "v.csv").write_text("b,a\n0.25,0\n0,0.5\n")
+    sweep = ("submit", tmp_path / "f.qasm", "--values", tmp_path / "v.csv")
+    code, out, _ = command(*sweep, "--observable", "IZ", "--observable", "ZI", "--exact")
+    rows = [line.split() for line in out.splitlines() if line.strip()][1:]
+    assert code == 0 and rows[0] == ["job", "a", "b", "IZ", "ZI"]
+    assert [row[1:] for row in rows[2:]] == [
+        ["0", "0.25", "+1.000000", f"{np.cos(0.25):+.6f}"],
+        ["0.5", "0", f"{np.cos(0.5):+.6f}", "+1.000000"],
+    ]
+    rows = [line.split() for line in command(*sweep, "--shots", 1000)[1].splitlines() if line.strip()][1:]
+    assert rows[0][:4] == ["job", "a", "b", "00"] and [row[1:3] for row in rows[2:]] == [["0", "0.25"], ["0.5", "0"]]
+    assert [sum(int(cell.replace(",", "")) for cell in row[3:]) for row in rows[2:]] == [1000, 1000]
 
 
 # ---- afterwards

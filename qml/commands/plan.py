@@ -46,6 +46,7 @@ def plan(
     in `qml train`. In a FILE the parameters of the vector x are inputs and all others weights.
     """
     from circuits.errors import LabError
+    from qml.wording import counted
 
     _refuse_mixed(context, file)
     settings = {"backend": backend, "diff_method": diff_method, "shots": shots}
@@ -53,7 +54,7 @@ def plan(
         if steps < 1:
             raise LabError(f"--steps must be at least 1, got {steps}")
         batch = 1 if batch_size is None else batch_size
-        _report(_layer_of_file(file, observable, settings), [(batch, steps)], f"{steps:,} step{'s' * (steps > 1)}", json)
+        _report(_layer_of_file(file, observable, settings), [(batch, steps)], counted(steps, "step"), json)
         return
     from qml.models import HybridClassifier
 
@@ -66,7 +67,7 @@ def plan(
     full, rest = divmod(samples, batch)
     parts = [(min(batch, samples), full * epochs)] if full else []
     parts += [(rest, epochs)] if rest else []
-    _report(core, parts, f"{epochs} epochs, {sum(steps for _, steps in parts):,} steps", json)
+    _report(core, parts, f"{counted(epochs, 'epoch')}, {counted(sum(n for _, n in parts), 'step')}", json)
 
 
 def _refuse_mixed(context: typer.Context, file: str | None) -> None:
@@ -98,6 +99,7 @@ def _report(layer: "QuantumLayer", parts: list[tuple[int, int]], length: str, js
     from json import dumps
 
     from qml.planning import plan as planned
+    from qml.wording import counted
 
     found = [planned(layer, batch, steps) for batch, steps in parts]
     total = {
@@ -111,7 +113,10 @@ def _report(layer: "QuantumLayer", parts: list[tuple[int, int]], length: str, js
         n_steps = sum(steps for _, steps in parts)
         print(dumps({"method": layer.method, "steps": n_steps, "step": asdict(step), "run": total}))
         return
-    inputs = f"{layer.n_inputs} inputs, " if layer.n_inputs else ""
-    print(f"{layer.circuit.num_qubits} qubits, {inputs}{len(layer.weight_parameters)} weights, gradients by {layer.method}")
-    print(f"{'a step':8} {step}   ({parts[0][0]} samples)")
+    sizes = [counted(layer.circuit.num_qubits, "qubit")]
+    sizes += [counted(layer.n_inputs, "input")] if layer.n_inputs else []
+    sizes += [counted(len(layer.weight_parameters), "weight")]
+    has_gradient = layer.n_inputs or layer.weight_parameters
+    print(", ".join([*sizes, f"gradients by {layer.method}" if has_gradient else "nothing to differentiate: values alone"]))
+    print(f"{'a step':8} {step}   ({counted(parts[0][0], 'sample')})")
     print(f"{'the run':8} {type(step)(**total)}   ({length})")

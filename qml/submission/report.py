@@ -55,49 +55,53 @@ def print_list(records: list[dict]) -> None:
     """A table of jobs, a line each, in the order given."""
     from rich.console import Console
 
-    table = _table("id", "created (UTC)", "state", "backend", ">qubits", ">shots", "circuit")
+    table = empty_table("id", "created (UTC)", "state", "backend", ">qubits", ">shots", "circuit")
     for column in table.columns[:-1]:
         column.no_wrap = True
     for record in records:
         created = record["created"][:16].replace("T", " ")
         wanted = "counts" if record["observables"] is None else ", ".join(record["observables"])
         shots = "exact" if record["shots"] is None else f"{record['shots']:,}"
-        what = f"{_short(record['name'], 24)}: {_short(wanted, 24)}"
-        table.add_row(*_texts(record["id"], created, record["state"], record["backend"], record["n_qubits"], shots, what))
+        what = f"{shortened(record['name'], 24)}: {shortened(wanted, 24)}"
+        table.add_row(*texts(record["id"], created, record["state"], record["backend"], record["n_qubits"], shots, what))
     Console().print(table if records else "no jobs yet: submit one with `qml submit FILE`")
 
 
-def _title(record: dict) -> str:
+def described(record: dict) -> str:
+    """What a job ran on, with how many shots."""
     options = [
         f"{key} {value if isinstance(value, str | float | int) else 'model'}" for key, value in record["options"].items()
     ]
     shots = "exact" if record["shots"] is None else f"{record['shots']:,} shots"
     qubits = f"{record['n_qubits']} qubit{'s' * (record['n_qubits'] > 1)}"
-    parts = [f"job {record['id']}", record["name"], " ".join([record["backend"], *options]), qubits, shots]
-    return ", ".join([*parts, f"seed {record['seed']}"])
+    return ", ".join([" ".join([record["backend"], *options]), qubits, shots])
+
+
+def _title(record: dict) -> str:
+    return f"job {record['id']}, {record['name']}, {described(record)}, seed {record['seed']}"
 
 
 def _counts_table(counts: dict[str, int]) -> Any:
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     total = sum(counts.values())
-    table = _table("outcome", ">count", ">fraction")
+    table = empty_table("outcome", ">count", ">fraction")
     for outcome, count in ranked[:LONGEST_TABLE]:
-        table.add_row(*_texts(outcome, f"{count:,}", f"{count / total:.4f}"))
+        table.add_row(*texts(outcome, f"{count:,}", f"{count / total:.4f}"))
     if rest := ranked[LONGEST_TABLE:]:
         count = sum(number for _, number in rest)
-        table.add_row(*_texts(f"{len(rest):,} more outcomes", f"{count:,}", f"{count / total:.4f}"))
+        table.add_row(*texts(f"{len(rest):,} more outcomes", f"{count:,}", f"{count / total:.4f}"))
     return table
 
 
 def _values_table(observables: list[str], result: dict) -> Any:
-    table = _table("observable", ">expectation", ">standard error")
+    table = empty_table("observable", ">expectation", ">standard error")
     for label, value, error in zip(observables, result["values"], result["standard_errors"], strict=True):
         shown = "unknown (one shot)" if error is None else "0" if error == 0 else f"{error:.2g}"
-        table.add_row(*_texts(_short(label, LONGEST_LABEL), f"{value:+.6f}", shown))
+        table.add_row(*texts(shortened(label, LONGEST_LABEL), f"{value:+.6f}", shown))
     return table
 
 
-def _table(*headings: str) -> Any:
+def empty_table(*headings: str) -> Any:
     """An empty table; a heading that begins with ">" is right-aligned."""
     from rich import box
     from rich.table import Table
@@ -108,12 +112,13 @@ def _table(*headings: str) -> Any:
     return table
 
 
-def _texts(*values: object) -> list[Any]:
+def texts(*values: object) -> list[Any]:
     """Cells whose square brackets are text, not rich's markup."""
     from rich.text import Text
 
     return [Text(str(value)) for value in values]
 
 
-def _short(text: str, length: int) -> str:
+def shortened(text: str, length: int) -> str:
+    """The text, or as much of it as `length` characters hold."""
     return text if len(text) <= length else text[: length - 3] + "..."

@@ -1,12 +1,11 @@
 """What is asked for: checked before anything is stored or run, and written as the job's row."""
 
-import io
 import secrets
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from qiskit import QuantumCircuit, qpy
+from qiskit import QuantumCircuit
 from qiskit.circuit import ControlFlowOp
 from qiskit.quantum_info import SparsePauliOp
 
@@ -18,6 +17,7 @@ from qml.noise import as_model
 from qml.store import now
 from qml.submission import fingerprint
 from qml.submission.owners import this_process
+from qml.submission.packing import packed
 
 PLAIN = (str, int, float, bool, dict, list, type(None))
 LARGEST_SEED = 2**63 - 1  # what SQLite's integers hold
@@ -69,8 +69,7 @@ class Request:
 
     def record(self, prepared: Prepared, seed: int) -> dict:
         """The row of a new job."""
-        circuit, packed = prepared.circuit, io.BytesIO()
-        qpy.dump(circuit, packed)
+        circuit = prepared.circuit
         texts = None if prepared.operators is None else [_text(operator) for operator in prepared.operators]
         name, asked = self.backend.name, fingerprint.of_circuit(circuit)
         return {
@@ -84,7 +83,7 @@ class Request:
             "shots": self.shots,
             "seed": seed,
             "observables": texts,
-            "circuit": packed.getvalue(),
+            "circuit": packed(circuit),
             "owner": this_process(),
             "fingerprint": fingerprint.of_request(asked, name, self.options, self.shots, texts),
             "time_limit": self.time_limit,

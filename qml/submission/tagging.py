@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from circuits.errors import LabError
-from qml.job_rows import IN_FLIGHT
+from qml.job_rows import IN_FLIGHT, AddedMeanwhile
 from qml.store import Store
 from qml.submission.fingerprint import is_same_request
 from qml.submission.owners import is_alive
@@ -29,20 +29,28 @@ def checked(tag: Any) -> str | None:
 
 
 def settle(store: Store, records: list[dict], tag: str | None, reuse: bool, is_seeded: bool) -> Settled:
-    """Every record is in the store, added now or found there.
+    """Every record is in the store, added now or found there, also where another process adds the same at this moment.
 
     Args:
         records: the rows of a submission, one for each circuit.
-        reuse: whether any job that is done and asked for the same is an answer.
+        reuse: whether any job that is done and asked for the same is an answer; a circuit without fingerprint has none.
         is_seeded: whether an answer must have the record's seed.
 
     Raises:
         LabError: the tag belongs to another submission.
     """
+    try:
+        return _settled(store, records, tag, reuse, is_seeded)
+    except AddedMeanwhile:  # all in one transaction: whoever was first has added every job of this tag
+        return _settled(store, records, tag, reuse, is_seeded)
+
+
+def _settled(store: Store, records: list[dict], tag: str | None, reuse: bool, is_seeded: bool) -> Settled:
     before = {row["number"]: row for row in store.jobs(tag=tag)} if tag is not None else {}
     # One result answers one circuit: the same circuit asked for twice wants two samples.
     answers: dict[tuple, list[dict]] = {}
-    for row in store.answers(record["fingerprint"] for record in records) if reuse else ():
+    asked = {record["fingerprint"] for record in records} - {None} if reuse else ()
+    for row in store.answers(asked):
         answers.setdefault((row["fingerprint"], row["seed"] if is_seeded else None), []).append(row)
     settled = Settled()
     for record in records:
@@ -62,6 +70,11 @@ def settle(store: Store, records: list[dict], tag: str | None, reuse: bool, is_s
 
 
 def _check_same(row: dict, record: dict, is_seeded: bool) -> None:
+    if record["fingerprint"] is None:
+        raise LabError(
+            f"the tag {row['tag']!r} is taken, and circuit {row['number']} holds something that cannot be compared with "
+            "what was submitted (such as a gate without definition): choose another tag"
+        )
     is_same = is_same_request(row["fingerprint"], record["fingerprint"]) and (not is_seeded or row["seed"] == record["seed"])
     if not is_same:
         raise LabError(

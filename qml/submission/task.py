@@ -135,7 +135,7 @@ class Task:
     def drop(self) -> None:
         """It will deliver nothing, whatever its row says: it was cancelled, here or elsewhere."""
         with self._lock:
-            if self.future.cancel():
+            if not self.future.done() and self.future.cancel():  # once: dropped before, it has been told
                 self.future.set_running_or_notify_cancel()  # else whoever waits for it is not told
 
     def stop(self) -> None:
