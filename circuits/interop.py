@@ -243,7 +243,7 @@ def _append(circuit: QuantumCircuit, op: qp.operation.Operator, qubits: list[int
         word = "Z" * len(qubits) if name == "MultiRZ" else op.hyperparameters["pauli_word"]
         _append_pauli_rotation(circuit, word, _plain(op.parameters[0]), qubits)
     elif name == "QubitUnitary":
-        circuit.append(lib.UnitaryGate(np.asarray(op.parameters[0])), qubits[::-1])
+        circuit.append(_unitary(np.asarray(op.parameters[0])), qubits[::-1])
     elif isinstance(op, qp.ops.op_math.Adjoint | qp.ops.op_math.Controlled):
         _append_modified(circuit, op, qubits, depth)
     elif op.has_decomposition and depth > 0:
@@ -251,9 +251,19 @@ def _append(circuit: QuantumCircuit, op: qp.operation.Operator, qubits: list[int
         for piece in op.decomposition():
             _append(circuit, piece, [place[w] for w in piece.wires], depth - 1)
     elif op.has_matrix:
-        circuit.append(lib.UnitaryGate(np.asarray(op.matrix())), qubits[::-1])
+        circuit.append(_unitary(np.asarray(op.matrix())), qubits[::-1])
     else:
         raise Unsupported(f"PennyLane operation {name} has no counterpart in Qiskit: write it in standard gates")
+
+
+def _unitary(matrix: np.ndarray) -> lib.UnitaryGate:
+    try:
+        return lib.UnitaryGate(matrix)
+    except ValueError:  # PennyLane's metric tensor puts generators of controlled gates into circuits
+        raise Unsupported(
+            "a QubitUnitary's matrix is not unitary: give a unitary one; in qp.metric_tensor, write approx='block-diag', "
+            "or make the QNode on default.qubit"
+        ) from None
 
 
 def _append_pauli_rotation(circuit: QuantumCircuit, word: str, angle, qubits: list[int]) -> None:

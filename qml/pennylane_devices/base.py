@@ -1,5 +1,6 @@
 """PennyLane's Device API over a backend of ours: batches are kept whole, and gradients are adjoint."""
 
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from circuits.errors import LabError
 from circuits.interop import is_angled, is_convertible
 from qml.backends.base import Backend
 from qml.seeds import child
-from qml.tapes.readings import LARGEST_MATRIX, is_read, is_small
+from qml.tapes.readings import LARGEST_MATRIX, is_hermitian, is_read, is_small, matrix_of, not_hermitian, on_wires
 from qml.tapes.runs import TapeRuns
 from qml.tapes.structure import begins_with_a_state
 
@@ -57,6 +58,39 @@ def _expand_batched_constants(tape: qp.tape.QuantumScript):
     start = begins_with_a_state(tape)
     if any(not is_angled(op) and op.batch_size for op in tape.operations[start:]):
         return qp.transforms.broadcast_expand(tape)
+    return (tape,), _unchanged
+
+
+@transform
+def _name_all_wires(tape: qp.tape.QuantumScript, device_wires):
+    """A measurement without wires is of all: the device's, or the circuit's in the order in which gates first use them."""
+    if device_wires or all(m.obs is not None or m.wires for m in tape.measurements):
+        return (tape,), _unchanged
+    own = [m.wires for m in tape.measurements if m.wires]
+    wires = qp.wires.Wires.all_wires([*_wires_of_gates(tape.operations), *own])
+    measurements = [m if m.obs is not None or m.wires else copy(m) for m in tape.measurements]
+    for measurement in measurements:
+        if measurement.obs is None and not measurement.wires:
+            measurement._wires = wires
+    return (tape.copy(measurements=measurements),), _unchanged
+
+
+def _wires_of_gates(operations):
+    """The wires of each, a template being the gates that it is made of, as default.qubit has it."""
+    for op in operations:
+        if op.has_matrix or isinstance(op, qp.StatePrep) or not op.has_decomposition:
+            yield op.wires
+        else:
+            yield from _wires_of_gates(op.decomposition())
+
+
+@transform
+def _refuse_not_hermitian(tape: qp.tape.QuantumScript):
+    """Their values are not real, and would be cut silently."""
+    for operator in (m.obs for m in tape.measurements if m.obs is not None):
+        is_told = tape.shots or operator.pauli_rep is not None  # of other matrices it is asked once, when they are compiled
+        if is_told and not is_hermitian(operator):
+            raise DeviceError(not_hermitian(operator))
     return (tape,), _unchanged
 
 
@@ -197,6 +231,8 @@ class LabDevice(qp.devices.Device):
         config, pipeline, name = execution_config or ExecutionConfig(), CompilePipeline(), self.name
         is_adjoint = config.gradient_method == "adjoint"
         pipeline.add_transform(qp.defer_measurements, allow_postselect=False)
+        pipeline.add_transform(_name_all_wires, self.wires)
+        pipeline.add_transform(_refuse_not_hermitian)
         if is_adjoint:
             pipeline.add_transform(no_sampling, name=f"adjoint + {name}")
             pipeline.add_transform(_refuse_nested_autograd)
@@ -233,13 +269,7 @@ class LabDevice(qp.devices.Device):
             return True
         if circuit.shots or any(_is_only_a_trainable_matrix(op) for op in circuit.operations):
             return False
-        return all(is_read(self._on_wires(m)) for m in circuit.measurements)
-
-    def _on_wires(self, measurement: qp.measurements.MeasurementProcess):
-        """The measurement, of the device's wires where it names none."""
-        names_none = measurement.obs is None and not measurement.wires
-        is_probabilities = type(measurement) is qp.measurements.ProbabilityMP
-        return qp.probs(wires=self.wires) if names_none and is_probabilities and self.wires else measurement
+        return all(is_read(on_wires(m, self.wires or circuit.wires)) for m in circuit.measurements)
 
     def supports_vjp(
         self, execution_config: ExecutionConfig | None = None, circuit: qp.tape.QuantumScript | None = None
@@ -296,7 +326,33 @@ def _split_sampled(tape: qp.tape.QuantumScript):
     """Shots are of one basis: measurements that do not share one become circuits of their own."""
     if not tape.shots:
         return (tape,), _unchanged
-    return qp.transforms.split_non_commuting(tape)
+    return qp.transforms.split_non_commuting(tape.copy(measurements=[_in_one_basis(m) for m in tape.measurements]))
+
+
+def _in_one_basis(measurement: qp.measurements.MeasurementProcess):
+    """The same with its observable as one matrix, where values of its terms do not add up to that of the whole."""
+    if not _is_indivisible(measurement):
+        return measurement
+    operator = measurement.obs
+    if not is_small(operator):
+        raise DeviceError(
+            f"with shots, the variance of a sum on {len(operator.wires)} wires is not supported: run without shots, or take "
+            f"a sum on at most {LARGEST_MATRIX} wires"
+        )
+    if not operator.wires:
+        return measurement
+    return type(measurement)(obs=qp.Hermitian(matrix_of(operator), wires=operator.wires))
+
+
+def _is_indivisible(measurement: qp.measurements.MeasurementProcess) -> bool:
+    """Whether it is the variance of anything but one Pauli word, or a sum of products that are not Hermitian each."""
+    operator, words = measurement.obs, measurement.obs is not None and measurement.obs.pauli_rep
+    if isinstance(measurement, qp.measurements.VarianceMP) and operator is not None:
+        if words is None:
+            return isinstance(operator, qp.ops.Sum | qp.ops.SProd)
+        return len(words) != 1 or any(not word or coefficient == 0 for word, coefficient in words.items())
+    is_sum = isinstance(measurement, qp.measurements.ExpectationMP) and isinstance(operator, qp.ops.Sum)
+    return is_sum and words is None and not all(map(is_hermitian, operator.operands)) and is_small(operator)
 
 
 def finished(cls: type[LabDevice]) -> type[LabDevice]:

@@ -1,16 +1,18 @@
 """Measurements that are functions of a few expectation values: exact, and differentiated with them by one sweep back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 import pennylane as qp
 from qiskit.quantum_info import SparsePauliOp
 
+from circuits.errors import LabError
 from circuits.interop import pauli_sum, places_of_wires
 
 LARGEST_MATRIX = 6  # wires of an observable that is written out as a sum of Pauli words
+ROUNDING = 1e-8  # beside the largest coefficient: below it, what a Hermitian operator must not have is rounding
 MOST_READ = 8  # wires whose joint probabilities are expectation values: 2^8 products of Z
 
 
@@ -78,10 +80,48 @@ class Probabilities(Reading):
 
 
 def sentence(observable: qp.operation.Operator) -> qp.pauli.PauliSentence:
-    """The observable as a sum of Pauli words."""
+    """The observable as a sum of Pauli words.
+
+    Raises:
+        LabError: it is not Hermitian.
+    """
+    found = observable.pauli_rep
+    if found is None:
+        matrix, wires = matrix_of(observable), observable.wires
+        if not np.any(matrix):  # PennyLane cannot stack no words
+            return qp.pauli.PauliSentence({})
+        found = qp.pauli_decompose(matrix, wire_order=wires, pauli=True, check_hermitian=False)
+    if not _is_real(found):
+        raise LabError(not_hermitian(observable))
+    return found
+
+
+def not_hermitian(observable: qp.operation.Operator) -> str:
+    """What is said of an observable that has no real expectation values."""
+    text = " ".join(str(observable).split())
+    return (
+        f"the observable {text if len(text) <= 60 else observable.name} is not Hermitian, so it has no variance and no real "
+        "expectation value: measure (O + O^dagger)/2 and (O - O^dagger)/2i as two observables"
+    )
+
+
+def is_hermitian(observable: qp.operation.Operator) -> bool:
+    """Whether it equals its adjoint up to rounding; True where that would take too large a matrix to tell."""
     if observable.pauli_rep is not None:
-        return observable.pauli_rep
-    return qp.pauli_decompose(matrix_of(observable), wire_order=observable.wires, pauli=True, check_hermitian=False)
+        return _is_real(observable.pauli_rep)
+    if not is_small(observable) or any(qp.math.is_abstract(number) for number in observable.data):
+        return True
+    matrix = matrix_of(observable)
+    return bool(np.abs(matrix - matrix.conj().T).max() <= ROUNDING * np.abs(matrix).max())
+
+
+def _is_real(words: qp.pauli.PauliSentence) -> bool:
+    """Whether no coefficient has an imaginary part; True of numbers that are not there yet."""
+    numbers = [c for c in words.values() if not isinstance(c, float | int)]  # most are, and this is asked for every circuit
+    if any(qp.math.is_abstract(c) for c in numbers):
+        return True
+    imaginary = max((abs(float(qp.math.imag(qp.math.unwrap([c])[0]))) for c in numbers), default=0.0)
+    return imaginary == 0 or imaginary <= ROUNDING * max(abs(complex(qp.math.unwrap([c])[0])) for c in words.values())
 
 
 def is_small(observable: qp.operation.Operator) -> bool:
@@ -109,8 +149,14 @@ def is_marginal(measurement: qp.measurements.MeasurementProcess) -> bool:
     return type(measurement) is qp.measurements.ProbabilityMP and measurement.obs is None and measurement._eigvals is None
 
 
+def on_wires(measurement: qp.measurements.MeasurementProcess, wires: Sequence):
+    """The measurement, the joint probabilities of `wires` where it is of probabilities and names none."""
+    return qp.probs(wires=wires) if is_marginal(measurement) and not measurement.wires and len(wires) else measurement
+
+
 def reading(measurement: qp.measurements.MeasurementProcess, qubit_of: Mapping) -> Reading | None:
-    """How the measurement is computed from expectation values, or None."""
+    """How the measurement is computed from expectation values, or None; without wires, it is of all in their order."""
+    measurement = on_wires(measurement, list(qubit_of))
     if not is_read(measurement):
         return None
     if is_marginal(measurement):

@@ -127,7 +127,7 @@ class TapeRuns:
             if one is not None:
                 result = one.value(values[rows, span])
             elif is_marginal(measurement):
-                result = marginal(chances[rows], [circuit.qubit_of[w] for w in measurement.wires])
+                result = marginal(chances[rows], [circuit.qubit_of[w] for w in measurement.wires or circuit.wires])
             else:
                 found.append(self._of_state(circuit, measurement, given, states[rows]))
                 continue
