@@ -145,7 +145,7 @@ def submit(
     with Store(path) as opened:
         found = tagging.settle(opened, records, tag, reuse, seed is not None)
         mine = found.new + (found.again if detach else _claimed(opened, found.again))
-    here = {} if cluster else {r["id"]: partial(_run, request, prepared[r["number"]], r["seed"]) for r in mine}
+    here = {} if cluster else {r["id"]: partial(_run, request, prepared[r["number"]], r["seed"], r["id"]) for r in mine}
     _set_off(mine, path, parallel, cluster, detach, here)
     jobs = [Job(job_id, path) for job_id in found.ids]
     return jobs[0] if single else jobs
@@ -244,8 +244,8 @@ def _set_off(records: list[dict], path: Path, parallel: int | None, cluster: str
         current().enqueue(placing.tasks(records, path, parallel, cluster, here))
 
 
-def _run(request: Request, prepared: Any, seed: int) -> dict:
-    return perform(request.backend, prepared.circuit, prepared.operators, request.shots, seed)
+def _run(request: Request, prepared: Any, seed: int, job_id: str) -> dict:
+    return perform(request.backend, prepared.circuit, prepared.operators, request.shots, seed, job_id)
 
 
 def _store_path(store: Store | str | os.PathLike | None) -> Path:

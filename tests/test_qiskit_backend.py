@@ -294,3 +294,21 @@ def test_a_pubs_digest_is_the_same_in_every_process_and_tells_values_apart():
     circuit.measure_all()
     pubs = [SamplerPub.coerce((circuit, values), 7) for values in ([[0.1], [0.2]], [[0.1], [0.3]])]
     assert ibm.digest(pubs[:1]) == found != ibm.digest(pubs[1:])
+
+
+def test_every_job_reaches_the_backend_under_its_id_and_tags_add_up(tmp_path):
+    from qml.backends.native import NativeBackend
+
+    class Told(NativeBackend):
+        def tagged(self, tag):
+            tags.append(tag)
+            return self
+
+    tags = []
+    job = qml.submit(ghz(), Told(), shots=10, store=tmp_path / "store.sqlite")
+    job.result()
+    assert tags == [f"qml-job:{job.id}"]
+    remote = GenericBackendV2(2, seed=1)
+    remote.service = object()
+    backend = resolve("qiskit", device=remote, job_tags=["mine"])
+    assert backend.tagged("qml-job:1").job_tags == ["mine", "qml-job:1"] and backend.job_tags == ["mine"]

@@ -208,6 +208,10 @@ class Backend(ABC):
     def compile(self, program: Program, observables: Sequence[SparsePauliOp], slots: Slots | None = None) -> Compiled:
         """The program, ready to run. Without `slots` every slot is a weight."""
 
+    def tagged(self, tag: str) -> "Backend":
+        """The backend for the stored job that this tag names; one that sends jobs on tells them apart by it."""
+        return self
+
     def counts(self, circuit: QuantumCircuit, shots: int, seed: int | None = None) -> dict[str, int]:
         """How often each outcome of the circuit's final measurements was seen, in Qiskit's format.
 

@@ -1,5 +1,6 @@
 """Any Qiskit `BackendV2` or V2 primitive: all rows of angles in one pub; shots, and exact values where there are any."""
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
@@ -168,6 +169,14 @@ class QiskitBackend(Backend):
         self.samples = self._own_sampler is not None or self.estimator is None
         self.target_backend = device if isinstance(device, BackendV2) else _behind(device)
         self._transpiler = {"optimization_level": optimization_level, "seed_transpiler": seed_transpiler}
+
+    def tagged(self, tag: str) -> "QiskitBackend":
+        """A backend whose jobs at a service carry the tag too: after a crash the same stored job finds what it had sent."""
+        if not hasattr(self.target_backend, "service"):
+            return self
+        own = copy.copy(self)
+        own.job_tags = [*(self.job_tags or []), tag]
+        return own
 
     @cached_property
     def _pass_manager(self):

@@ -23,11 +23,12 @@ from circuits.errors import LabError
 PR_SET_PDEATHSIG = 1
 
 
-def perform(backend: Any, circuit: Any, operators: list | None, shots: int | None, seed: int) -> dict:
+def perform(backend: Any, circuit: Any, operators: list | None, shots: int | None, seed: int, job_id: str) -> dict:
     """What a backend finds, as JSON holds it: counts without operators, else values and standard errors.
 
     A standard error that is not known (one shot) is None.
     """
+    backend = backend.tagged(f"qml-job:{job_id}")
     if operators is None:
         return {"counts": backend.counts(circuit, shots, seed)}
     values, errors = backend.estimate(circuit, operators, shots, seed)
@@ -85,7 +86,7 @@ class SimulatorProcess:
 
 def as_request(record: dict) -> dict:
     """The request that a job's row of the store describes."""
-    names = ("backend", "options", "observables", "shots", "seed")
+    names = ("id", "backend", "options", "observables", "shots", "seed")
     return {name: record[name] for name in names} | {"circuit": base64.b64encode(record["circuit"]).decode()}
 
 
@@ -135,7 +136,7 @@ def answer(request: dict) -> dict:
     texts = request["observables"]
     operators = None if texts is None else [parse(text) for text in texts]
     backend = _backend(request["backend"], json.dumps(request["options"], sort_keys=True))
-    return perform(backend, circuit, operators, request["shots"], request["seed"])
+    return perform(backend, circuit, operators, request["shots"], request["seed"], request["id"])
 
 
 @lru_cache(maxsize=8)
