@@ -154,7 +154,7 @@ def test_the_verdict_says_yes_when_the_variance_falls_as_a_2_design_s_and_the_co
     words = study.verdict(made_up(as_it_is))
     assert words.startswith("Yes: the variance falls by a factor 2.0")
     assert "95 % interval contains" in words and "The depth is enough" in words
-    assert "does not fall, as it must" in words and "do not trust" not in words
+    assert "is flat within chance, as it must be" in words and "do not trust" not in words
 
 
 def test_the_verdict_says_when_the_depth_is_not_enough():
