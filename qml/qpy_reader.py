@@ -4,7 +4,6 @@ The process reads with limits on time and memory and writes what it found as QPY
 no byte of a file that was not understood whole comes here. It starts at the first file and serves all that follow.
 """
 
-import atexit
 import contextlib
 import io
 import os
@@ -16,6 +15,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from circuits.errors import LabError
+from qml.child_process import ChildProcess, launched
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -27,12 +27,12 @@ _READY = b"r"
 _HEADER = struct.Struct("!cQ")  # b"+" for circuits, b"-" for a reason; length of what follows
 
 
-class _Reader:
-    """The process, started when it is needed and again after it died."""
+class _Reader(ChildProcess):
+    """The process, and one file at a time for it."""
 
     def __init__(self):
-        self._process: subprocess.Popen | None = None
-        self._owner, self._lock = 0, threading.Lock()
+        super().__init__()
+        self._lock = threading.Lock()
 
     def read(self, data: bytes, seconds: float) -> bytes:
         """Sound QPY of the same circuits; ValueError says why there is none."""
@@ -62,30 +62,12 @@ class _Reader:
                 raise ValueError(found.decode())
             return found
 
-    def close(self) -> None:
-        """Ended, where this process started it."""
-        if self._process is not None and self._owner == os.getpid():
-            self._process.kill()
-            self._process.wait()
-
-    def _running(self) -> subprocess.Popen:
-        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
-            if self._owner != os.getpid():
-                atexit.register(self.close)
-            self._process, self._owner = _started(), os.getpid()
-        return self._process
-
-
-def _started() -> subprocess.Popen:
-    """The process, once it has loaded Qiskit: a slow start takes none of a file's time."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command, pipe = [sys.executable, "-P", "-m", "qml.qpy_reader"], subprocess.PIPE
-    process = subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment, process_group=0
-    )
-    if process.stdout.read(1) != _READY:
-        raise LabError("the process that reads QPY did not start: see that memory is free, or write OpenQASM 3")
-    return process
+    def _started(self) -> subprocess.Popen:
+        """The process, once it has loaded Qiskit: a slow start takes none of a file's time."""
+        process = launched("qml.qpy_reader", stderr=subprocess.DEVNULL)
+        if process.stdout.read(1) != _READY:
+            raise LabError("the process that reads QPY did not start: see that memory is free, or write OpenQASM 3")
+        return process
 
 
 _reader = _Reader()

@@ -3,6 +3,7 @@
 import importlib
 import os
 import pathlib
+import sys
 from dataclasses import dataclass
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: test workers share the cores already
@@ -250,3 +251,18 @@ def lowered():
 def pytest_configure(config):
     """Every worker imports the code under test and not another `tests` package."""
     importlib.import_module("circuits")
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run `qml` with arguments: exit code, standard output, standard error."""
+    from qml.cli import application, run
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["qml", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            run(application())
+        out, err = capsys.readouterr()
+        return caught.value.code or 0, out, err
+
+    return call

@@ -160,7 +160,7 @@ def test_a_reader_that_dies_or_never_ends_is_a_refusal_and_the_next_file_is_read
     with pytest.raises(ValueError, match="reading it ended Qiskit's reader"):
         reader.read(whole, 60)
     assert killer.wait() == 0 and reader.read(whole, 60)
-    reader.close()
+    reader.stop()
 
 
 # ---- kills

@@ -34,7 +34,6 @@ from circuits.errors import LabError
 from circuits.evolution import EvolutionGate
 from qml import jobs
 from qml.backends.base import Backend
-from qml.cli import application, run
 from qml.store import Store
 from qml.submission.fingerprint import of_circuit
 from qml.submission.packing import packed
@@ -49,19 +48,11 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, store):
-    """Run `qml` with arguments on the store: exit code, standard output, standard error."""
+def command(command, monkeypatch, store):
+    """The same on the store, in lines of 120 columns."""
     monkeypatch.setenv("QML_LAB_STORE", str(store))
     monkeypatch.setenv("COLUMNS", "120")
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["qml", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            run(application())
-        out, err = capsys.readouterr()
-        return caught.value.code or 0, out, err
-
-    return call
+    return command
 
 
 class Counted(Backend):

@@ -14,7 +14,6 @@ from qiskit import QuantumCircuit, qasm2, qasm3, qpy
 from qiskit.circuit import Parameter
 
 from qml.circuit_files import load
-from qml.cli import application, run
 from qml.store import Store
 from qml.submission import report
 
@@ -26,20 +25,6 @@ def store(tmp_path, monkeypatch):
     monkeypatch.setenv("QML_LAB_STORE", str(path))
     monkeypatch.setenv("COLUMNS", "120")
     return path
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run `qml` with arguments: exit code, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["qml", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            run(application())
-        out, err = capsys.readouterr()
-        return caught.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture

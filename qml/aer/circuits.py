@@ -12,6 +12,7 @@ from qiskit.circuit.library import DiagonalGate, UnitaryGate
 from circuits.errors import Unsupported
 from circuits.evolution import Evolution
 from circuits.program import Program, Rotation, Unitary
+from qml.standard_gates import zeros_flipped
 
 Angle = float | ParameterExpression
 LARGEST_UNITARY = 10  # qubits of a controlled matrix written out in full
@@ -32,7 +33,7 @@ def append_program(circuit: QuantumCircuit, program: Program, angles: Sequence[A
 def append_unitary(circuit: QuantumCircuit, gate: Unitary, inverse: bool = False) -> None:
     """A fixed gate, or its inverse."""
     if gate.name == "x":
-        with _Controls(circuit, gate):
+        with zeros_flipped(circuit, gate):
             circuit.mcx(list(gate.controls), gate.qubits[0]) if gate.controls else circuit.x(gate.qubits[0])
     elif gate.name in ("h", "y", "swap") and not gate.controls:
         getattr(circuit, gate.name)(*gate.qubits)
@@ -51,21 +52,6 @@ def _refuse_large(gate: Unitary) -> None:
         )
 
 
-class _Controls:
-    """Flips the controls that want a 0, before and after."""
-
-    def __init__(self, circuit: QuantumCircuit, gate: Rotation | Unitary):
-        self._circuit = circuit
-        self._zeros = [q for j, q in enumerate(gate.controls) if not gate.control_state >> j & 1]
-
-    def __enter__(self):
-        for qubit in self._zeros:
-            self._circuit.x(qubit)
-
-    def __exit__(self, *_):
-        self.__enter__()
-
-
 def append_rotation(circuit: QuantumCircuit, gate: Rotation, angle: Angle) -> None:
     """exp(-i angle P / 2) under its controls, the same angle for all samples."""
     letters = gate.pauli
@@ -73,7 +59,7 @@ def append_rotation(circuit: QuantumCircuit, gate: Rotation, angle: Angle) -> No
         qubits = gate.qubits[::-1] if letters == "XZ" else gate.qubits
         getattr(circuit, "r" + "".join(sorted(letters, reverse=True)).lower())(angle, *qubits)
         return
-    with _Controls(circuit, gate):
+    with zeros_flipped(circuit, gate):
         if not letters:
             _append(circuit, "p", "mcphase", -angle / 2, gate.controls[:-1], gate.controls[-1])
         elif len(letters) == 1:

@@ -1,5 +1,6 @@
 """PennyLane's Device API over a backend of ours: batches are kept whole, and gradients are adjoint."""
 
+from abc import abstractmethod
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -181,13 +182,13 @@ class LabDevice(qp.devices.Device):
         self.backend = self._made_backend()
         self._forget()
 
+    @abstractmethod
     def _made_backend(self) -> Backend:
         """The backend that runs everything."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _states(self, compiled, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(B, 2^n) final states, up to the global phase that the program tells."""
-        raise NotImplementedError
 
     def _forget(self) -> None:
         self._runs = TapeRuns(self.backend, self._states, self.wires, self._dtype)

@@ -5,7 +5,6 @@ no Ctrl-C, no time limit, no progress. In a process of its own it can also be st
 killed for its memory without taking the program along. The two speak JSON, a line each way, over pipes.
 """
 
-import atexit
 import base64
 import contextlib
 import ctypes
@@ -19,6 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 from circuits.errors import LabError
+from qml.child_process import ChildProcess, launched
 
 PR_SET_PDEATHSIG = 1
 
@@ -36,12 +36,8 @@ def perform(backend: Any, circuit: Any, operators: list | None, shots: int | Non
     return {"values": [float(value) for value in values], "standard_errors": known}
 
 
-class SimulatorProcess:
+class SimulatorProcess(ChildProcess):
     """A process that performs one request after the other, started when it is needed."""
-
-    def __init__(self):
-        self._process: subprocess.Popen | None = None
-        self._owner = 0
 
     def perform(self, request: dict) -> dict:
         """The reply to a request of `as_request`.
@@ -63,40 +59,14 @@ class SimulatorProcess:
             raise LabError(reply["error"])
         return reply
 
-    @property
-    def pid(self) -> int | None:
-        """The process's number; None where it was not started, or has ended."""
-        is_mine = self._process is not None and self._owner == os.getpid() and self._process.poll() is None
-        return self._process.pid if is_mine else None
-
-    def stop(self) -> None:
-        """Ended at once, whatever it is doing."""
-        if self._process is not None and self._owner == os.getpid():
-            self._process.kill()
-            self._process.wait()
-
-    def _running(self) -> subprocess.Popen:
-        # The pipes of a process inherited through fork belong to the parent.
-        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
-            if self._owner != os.getpid():
-                atexit.register(self.stop)
-            self._process, self._owner = _started(), os.getpid()
-        return self._process
+    def _started(self) -> subprocess.Popen:
+        return launched("qml.submission.process", text=True, encoding="utf-8")
 
 
 def as_request(record: dict) -> dict:
     """The request that a job's row of the store describes."""
     names = ("id", "backend", "options", "observables", "shots", "seed")
     return {name: record[name] for name in names} | {"circuit": base64.b64encode(record["circuit"]).decode()}
-
-
-def _started() -> subprocess.Popen:
-    # -P and this path: it imports what this program imports, and not what lies in the current folder.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-P", "-m", "qml.submission.process"]
-    pipe = subprocess.PIPE
-    # A group of its own: Ctrl-C reaches this program, which then decides; the child would only be found dead.
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, encoding="utf-8", env=environment, process_group=0)
 
 
 def _ending(code: int) -> str:
