@@ -18,9 +18,9 @@ IN_FLIGHT = ("queued", "running")
 JOB_FIELDS = (
     *("id", "created", "finished", "state", "name", "n_qubits", "backend", "options", "shots", "seed"),
     *("observables", "circuit", "result", "error", "owner"),
-    *("submission", "number", "tag", "fingerprint", "time_limit", "named"),
+    *("submission", "number", "tag", "fingerprint", "time_limit", "named", "parameters"),
 )
-_JSON_FIELDS = frozenset({"options", "observables", "result", "owner"})
+_JSON_FIELDS = frozenset({"options", "observables", "result", "owner", "parameters"})
 _LISTED = tuple(field for field in JOB_FIELDS if field not in ("circuit", "result"))
 _FLYING = f"state IN {IN_FLIGHT}"
 MOST_VALUES = 500  # of one SQL statement; SQLite takes 999 at least

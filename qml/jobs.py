@@ -20,7 +20,7 @@ from qml.submission.owners import is_alive, this_process
 from qml.submission.process import perform
 from qml.submission.request import Request, drawn_seed, seed_of
 from qml.submission.scheduler import current
-from qml.submission.sweep import bound
+from qml.submission.sweep import Sweep
 from qml.submission.task import Result
 
 SLICE_SECONDS = 0.5  # of a wait, after which signals are looked at again
@@ -116,7 +116,7 @@ def submit(
         observables: Pauli labels, sums such as "0.5*ZZI + XII", SparsePauliOps: estimated, no counts.
         noise: for "aer" the probability of depolarizing after each gate, a NoiseModel, or a device ("GenericBackendV2:5").
         store: a Store or its path; None is the default store.
-        parameter_values: a sweep of one circuit with free parameters, a job a row (see `qml.submission.sweep.bound`).
+        parameter_values: a sweep of one circuit with free parameters, a job a row (see `qml.submission.sweep.Sweep`).
         tag: a name for this submission. The same submission under the same tag finds its jobs again, runs those that were
             lost, cancelled or failed, and records none twice.
         reuse: whether a job that is done already, of the same circuit and settings (and seed, if given), is the answer.
@@ -138,10 +138,13 @@ def submit(
     if (detach or cluster is not None) and not request.is_named:
         raise LabError("another process cannot be given a backend object: name the backend, with plain options")
     placing.check_parallel(parallel)
-    circuits = circuits if parameter_values is None else bound(circuits, parameter_values)
+    sweep = None if parameter_values is None else Sweep.of(circuits, parameter_values)
+    circuits = circuits if sweep is None else sweep.circuits()
     single = isinstance(circuits, QuantumCircuit)
     prepared = [request.prepared(circuit) for circuit in ([circuits] if single else circuits)]
     records, path = _records(request, prepared, seed, single, tagging.checked(tag)), _store_path(store)
+    if sweep is not None:
+        records = [record | {"parameters": point} for record, point in zip(records, sweep.points(), strict=True)]
     with Store(path) as opened:
         found = tagging.settle(opened, records, tag, reuse, seed is not None)
         mine = found.new + (found.again if detach else _claimed(opened, found.again))

@@ -60,17 +60,18 @@ class Reading:
     def __str__(self) -> str:
         everything, first, last = self.groups[-1], *self.losses
         at_most = "at most " if everything.is_bound else ""
-        ratio = f"the signal-to-noise ratio of the gradient is {at_most}{everything.snr:.2g} at {self.shots} shots"
-        signal = f"{ratio}, and {everything.needed()} would resolve it"
+        ratio = f"The gradient's signal-to-noise ratio is {at_most}{everything.snr:.2g} at {self.shots} shots"
+        signal = f"{ratio}; {everything.needed()} would resolve it."
+        reason = self.reason[0].upper() + self.reason[1:]
         if self.says == "training":
-            return f"The gradient can be seen: {signal}."
+            return f"The gradient can be seen. {signal}"
         if self.says == "plateau":
-            return f"A barren plateau: {signal}; {self.reason}. Fewer layers, a local observable or a narrow start help."
+            return f"A barren plateau. {signal} {reason}. Fewer layers, a local observable or a narrow start help."
         if self.says == "minimum":
-            return f"A minimum, not a plateau: {signal}, but {self.reason}; the loss went from {first:.3g} to {last:.3g}."
+            return f"A minimum, not a plateau. {signal} But {self.reason}. The loss went from {first:.3g} to {last:.3g}."
         if self.says == "zero gradient":
             return f"The gradient is zero: {self.reason}."
-        return f"Cannot tell: {self.reason}; {signal}."
+        return f"Cannot tell: {self.reason}. {signal}"
 
 
 class Evidence(NamedTuple):

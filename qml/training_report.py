@@ -62,9 +62,12 @@ def draw_loss(path: Path, scores: Sequence[Score]) -> None:
     axes = figure.add_subplot()
     for score in scores:
         epochs = [epoch.number for epoch in score.history]
-        axes.plot(epochs, [epoch.loss for epoch in score.history], label=TITLES[score.name])
+        axes.plot(epochs, [epoch.loss for epoch in score.history], "o-", ms=3, label=TITLES[score.name])
     axes.set(xlabel="epoch", ylabel="training loss (cross-entropy, nats)", yscale="log")
-    axes.legend()
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
     FigureCanvasAgg(figure).print_png(path)
 
 

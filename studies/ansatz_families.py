@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuits.errors import LabError, UnknownName
-from studies.drawing import COLOURS, MARKERS
+from studies.drawing import COLOURS, MARKERS, label_ends
 from studies.landscape import gradient_variance
 from studies.statistics import Slope, log_slope, shot_floor
 
@@ -200,19 +200,18 @@ def figure(rows: list[dict]):
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(9.2, 5.2))
-    axes = drawing.subplots()
+    axes, ends = drawing.subplots(), []
     for number, arm in enumerate(arm for arm in ARMS if any(row["arm"] == arm for row in rows)):
         chosen = [row for row in _sorted(rows) if row["arm"] == arm]
         at, value = [row["n_qubits"] for row in chosen], np.array([row["largest"] for row in chosen])
         reach = np.exp(1.96 * np.array([row["largest_error"] for row in chosen]))
-        axes.errorbar(
-            at, value, [value - value / reach, value * reach - value], capsize=2, ms=5, lw=1.2,
-            color=COLOURS[number % len(COLOURS)], marker=MARKERS[number % len(MARKERS)],
-            ls="-" if number < len(COLOURS) else "--", label=arm.replace("_", " "),
-        )  # fmt: skip
+        look = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)], "ms": 5, "lw": 1.2}
+        look |= {"capsize": 2, "ls": "-" if number < len(COLOURS) else "--"}
+        axes.errorbar(at, value, [value - value / reach, value * reach - value], **look)
+        ends.append((at[-1], value[-1], arm.replace("_", " "), look["color"]))
     axes.set(yscale="log", xlabel="number of qubits", ylabel="largest variance of a derivative", xticks=at)
     axes.set_title(_title(rows))
-    drawing.legend(loc="outside right center")
+    label_ends(axes, ends)
     return drawing
 
 

@@ -348,10 +348,10 @@ def test_a_damaged_cell_of_a_job_is_told_in_one_line(filled, column, value):
 
 
 def test_a_store_of_format_1_is_brought_up_to_date_with_what_it_holds(path):
-    from qml.store import _SCHEMA, _SINCE_2
+    from qml.store import _SCHEMA, _SINCE_2, _SINCE_3
 
     with sqlite3.connect(path) as connection:
-        connection.executescript(_SCHEMA.replace(_SINCE_2, ""))
+        connection.executescript(_SCHEMA.replace(_SINCE_2 + _SINCE_3, ""))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("PRAGMA user_version = 1")
         connection.execute("INSERT INTO jobs (id, created, state, backend) VALUES ('old', '2026', 'done', 'native')")
@@ -359,7 +359,7 @@ def test_a_store_of_format_1_is_brought_up_to_date_with_what_it_holds(path):
     for tag in (None, "new"):
         with Store(path) as store:
             (job,) = store.jobs()
-            assert job["id"] == "old" and job["tag"] == tag
+            assert job["id"] == "old" and job["tag"] == tag and job["parameters"] is None
             store.update_job("old", tag="new", number=0)
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)

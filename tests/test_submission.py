@@ -37,7 +37,7 @@ from qml.backends.base import Backend
 from qml.store import Store
 from qml.submission.fingerprint import of_circuit
 from qml.submission.packing import packed
-from qml.submission.sweep import bound, read_csv
+from qml.submission.sweep import Sweep, read_csv
 
 SEED = 20261125
 
@@ -104,6 +104,8 @@ def test_a_table_of_values_runs_the_circuit_once_a_row_as_bound_by_hand(store):
     by_hand = qml.submit([free().assign_parameters(row) for row in table], shots=None, observables="ZZ", store=store)
     assert [job.result().values for job in swept] == [job.result().values for job in by_hand]
     assert [job.record()["name"] for job in swept] == [f"free[{row}]" for row in range(4)]
+    assert [list(job.record()["parameters"].values()) for job in swept] == table.tolist()
+    assert by_hand[0].record()["parameters"] is None
     one = qml.submit(free(), shots=None, observables="ZZ", parameter_values=table[1], store=store)
     assert one.result().values == swept[1].result().values
 
@@ -111,7 +113,7 @@ def test_a_table_of_values_runs_the_circuit_once_a_row_as_bound_by_hand(store):
 def test_arrays_mappings_and_csv_mean_the_same_values():
     circuit, table = free(), np.arange(6.0).reshape(2, 3) / 7
     a, *w = circuit.parameters
-    expected = bound(circuit, table)
+    expected = Sweep.of(circuit, table).circuits()
     vector = w[0].vector
     for same in (
         {"a": table[:, 0], "w[0]": table[:, 1], "w[1]": table[:, 2]},
@@ -120,10 +122,11 @@ def test_arrays_mappings_and_csv_mean_the_same_values():
         read_csv(b" w[1], a ,w[0]\n" + b"".join(b"%r,%r,%r\n" % (q, p, r) for p, r, q in table.tolist()), "f", circuit),
         read_csv(b"".join(b"%r,%r,%r\r\n" % (p, q, r) for p, q, r in table.tolist()), "f", circuit),
     ):
-        assert bound(circuit, same) == expected
-    (whole,) = (bound(circuit, {"a": 0.1, "w": [0.2, 0.3]}),)
-    assert whole == circuit.assign_parameters([0.1, 0.2, 0.3])
-    assert len(bound(circuit, {"a": 0.1, "w": np.ones((5, 2))})) == 5
+        assert Sweep.of(circuit, same).circuits() == expected
+    whole = Sweep.of(circuit, {"a": 0.1, "w": [0.2, 0.3]})
+    assert whole.points() == [{"a": 0.1, "w[0]": 0.2, "w[1]": 0.3}]
+    assert whole.circuits() == circuit.assign_parameters([0.1, 0.2, 0.3])
+    assert len(Sweep.of(circuit, {"a": 0.1, "w": np.ones((5, 2))}).circuits()) == 5
 
 
 @pytest.mark.parametrize(
@@ -171,8 +174,8 @@ def test_an_openqasm_3_file_with_inputs_is_swept_from_a_csv(command, tmp_path):
     code, out, _ = command(
         "submit", tmp_path / "f.qasm", "--values", tmp_path / "v.csv", "--observable", "Z", "--exact", "--json"
     )
-    values = {line["number"]: line["values"][0] for line in map(json.loads, out.splitlines())}
-    assert code == 0 and [values[k] for k in range(3)] == pytest.approx([1, -1, 0.5], abs=1e-7)
+    values = {line["parameters"]["a"]: line["values"][0] for line in map(json.loads, out.splitlines())}
+    assert code == 0 and values == pytest.approx({0.0: 1, np.pi: -1, np.pi / 3: 0.5}, abs=1e-7)
     code, out, err = command("submit", tmp_path / "f.qasm")
     assert code == 2 and "free parameter (a)" in err
 
@@ -452,6 +455,10 @@ def test_a_sweep_prints_one_table_with_a_row_for_each_line_of_values(command, tm
         ["0", "0.25", "+1.000000", f"{np.cos(0.25):+.6f}"],
         ["0.5", "0", f"{np.cos(0.5):+.6f}", "+1.000000"],
     ]
+    table = out.splitlines()[1:]
+    ids = [row[0] for row in rows[2:]]
+    assert command("jobs", "result", *ids)[1].splitlines()[1:] == table
+    assert ", a = 0.5, b = 0, " in command("jobs", "show", ids[1])[1].splitlines()[0]
     rows = [line.split() for line in command(*sweep, "--shots", 1000)[1].splitlines() if line.strip()][1:]
     assert rows[0][:4] == ["job", "a", "b", "00"] and [row[1:3] for row in rows[2:]] == [["0", "0.25"], ["0.5", "0"]]
     assert [sum(int(cell.replace(",", "")) for cell in row[3:]) for row in rows[2:]] == [1000, 1000]

@@ -26,6 +26,9 @@ def predict(
     A file with as many columns as the model has features is read as one without labels. With one column more, the label
     is the column that held it in training, unless --label names another.
     """
+    from qml.data import read_table
+
+    read_table(file, label or "last")  # a file that cannot be read is said before torch is imported, which takes seconds
     from qml import models
 
     classifier, about = models.load(model)

@@ -2,15 +2,12 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from circuits.errors import LabError, Unsupported
 from qml.cli import INTERRUPTED
-
-if TYPE_CHECKING:
-    from qml.submission.sweep_report import Sweep
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +66,7 @@ def submit(
 
         print_dry_run(files, backend, device, None if exact else shots, observable or None, json)
         return
-    jobs, sweep = _submitted(
+    jobs = _submitted(
         files, values, backend=backend, device=device, method=method, shots=None if exact else shots, seed=seed,
         noise=_noise(noise), observables=observable or None, store=store, parallel=parallel, timeout=timeout, tag=tag,
         reuse=reuse, detach=detach, cluster=cluster, **_options(option or []),
@@ -77,21 +74,19 @@ def submit(
     if detach:
         print("\n".join(job.id for job in jobs))
         return
-    follow(jobs, json, backend if cluster is None else f"{backend} at {cluster}", sweep=sweep)
+    follow(jobs, json, backend if cluster is None else f"{backend} at {cluster}")
 
 
-def follow(jobs: list, json: bool, where: str, cancels: bool = True, sweep: "Sweep | None" = None) -> None:
+def follow(jobs: list, json: bool, where: str, cancels: bool = True) -> None:
     """Print every job's result, as they end with `json`, else in their order; what has none is an error at the end.
 
     Args:
         where: what the bar says of the place they run.
         cancels: whether Ctrl-C cancels them; else it is the caller's.
-        sweep: the values they ran at, a job a row: printed in one table.
     """
     from qml.jobs import as_ended
     from qml.submission import report
     from qml.submission.progress import followed
-    from qml.submission.sweep_report import print_sweep
 
     records = {}
     title = f"running {len(jobs):,} circuit{'s' * (len(jobs) > 1)} on {where}"
@@ -105,9 +100,7 @@ def follow(jobs: list, json: bool, where: str, cancels: bool = True, sweep: "Swe
             raise
         _leave(jobs)
     ordered = [records[job.id] for job in dict.fromkeys(jobs)]
-    if not json and sweep is not None:
-        print_sweep(ordered, sweep)
-    elif not json:
+    if not json:
         report.print_jobs(ordered)
     without = [record for record in ordered if record["state"] != "done"]
     for record in without[:1]:
@@ -115,22 +108,19 @@ def follow(jobs: list, json: bool, where: str, cancels: bool = True, sweep: "Swe
         raise LabError(f"job {record['id']} {record['state']}: {record['error']}{more}")
 
 
-def _submitted(files: list[str], values: str | None, **request: object) -> tuple[list, "Sweep | None"]:
+def _submitted(files: list[str], values: str | None, **request: object) -> list:
     """The jobs of all files; with values, one for each row."""
     from qml.circuit_files import load_all, read
     from qml.jobs import submit
-    from qml.submission.sweep import bound, read_csv
-    from qml.submission.sweep_report import Sweep
+    from qml.submission.sweep import read_csv
 
-    circuits, sweep = load_all(files, parameters=values is not None), None
+    circuits, table = load_all(files, parameters=values is not None), None
     if values is not None:
         if len(circuits) != 1:
             raise LabError(f"--values is a sweep of one circuit, got {len(circuits):,}: submit each with its own")
-        names = [parameter.name for parameter in circuits[0].parameters]
-        sweep = Sweep(names, read_csv(read(values, "give a CSV of numbers"), values, circuits[0]))
-        circuits = bound(circuits[0], sweep.rows)
-    jobs = submit(circuits[0] if len(circuits) == 1 else circuits, **request)
-    return jobs if isinstance(jobs, list) else [jobs], sweep
+        table = read_csv(read(values, "give a CSV of numbers"), values, circuits[0])
+    jobs = submit(circuits[0] if len(circuits) == 1 else circuits, parameter_values=table, **request)
+    return jobs if isinstance(jobs, list) else [jobs]
 
 
 def _noise(text: str | None) -> object:

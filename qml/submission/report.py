@@ -7,9 +7,10 @@ from typing import Any
 LONGEST_TABLE = 32  # outcomes; the rest is one line
 LONGEST_LABEL = 60
 MOST_TABLES = 20  # jobs shown each with its result
+MOST_PARAMETERS = 6
 _SHOWN = (
     *("id", "state", "created", "finished", "name", "n_qubits", "backend", "options", "shots", "seed"),
-    *("observables", "tag", "number", "error"),
+    *("observables", "tag", "number", "parameters", "error"),
 )
 
 
@@ -24,7 +25,12 @@ def as_json(record: dict) -> str:
 
 
 def print_jobs(records: list[dict]) -> None:
-    """Every job that is done with its table; of many jobs, a list of them."""
+    """A sweep as one table; else every job that is done with its own, and of many jobs a list of them."""
+    if len(records) > 1 and all(record["parameters"] for record in records) and _are_one(records):
+        from qml.submission.sweep_report import print_sweep
+
+        print_sweep(records)
+        return
     if len(records) > MOST_TABLES:
         print_list(records[:LONGEST_TABLE])
         rest = f" and of {len(records) - LONGEST_TABLE:,} more" if len(records) > LONGEST_TABLE else ""
@@ -78,7 +84,14 @@ def described(record: dict) -> str:
 
 
 def _title(record: dict) -> str:
-    return f"job {record['id']}, {record['name']}, {described(record)}, seed {record['seed']}"
+    found = list((record["parameters"] or {}).items())
+    at = [f"{name} = {value:.6g}" for name, value in found[:MOST_PARAMETERS]] + ["..."] * (len(found) > MOST_PARAMETERS)
+    return ", ".join([f"job {record['id']}", record["name"], *at, described(record), f"seed {record['seed']}"])
+
+
+def _are_one(records: list[dict]) -> bool:
+    """Whether they are circuits of one submission."""
+    return len({record["submission"] for record in records}) == 1
 
 
 def _counts_table(counts: dict[str, int]) -> Any:

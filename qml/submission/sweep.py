@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,20 +15,45 @@ from circuits.errors import LabError
 MOST_ROWS = 1_000_000
 
 
-def bound(circuit: QuantumCircuit, values: Any) -> QuantumCircuit | list[QuantumCircuit]:
-    """The circuit at these values: one circuit for one set of values, a list for a table of them.
+@dataclass(frozen=True)
+class Sweep:
+    """A circuit and a table of values for its free parameters, (P,) for one circuit or (rows, P) for a list of them."""
 
-    Args:
-        circuit: with free parameters.
-        values: (P,) or (rows, P) numbers in the order of `circuit.parameters`, or a mapping from a parameter, a
-            ParameterVector or a name to one value or to one for each row (a vector: (L,) or (rows, L)).
+    circuit: QuantumCircuit
+    table: np.ndarray
 
-    Returns:
-        Circuits named "name[row]", in the order of the rows.
+    @classmethod
+    def of(cls, circuit: QuantumCircuit, values: Any) -> "Sweep":
+        """The sweep that these values describe.
 
-    Raises:
-        LabError: a parameter that is missing, unknown or given twice, a table of another shape, a value that is not finite.
-    """
+        Args:
+            circuit: with free parameters.
+            values: (P,) or (rows, P) numbers in the order of `circuit.parameters`, or a mapping from a parameter, a
+                ParameterVector or a name to one value or to one for each row (a vector: (L,) or (rows, L)).
+
+        Raises:
+            LabError: a parameter that is missing, unknown or given twice, a table of another shape, a value that is not
+                finite.
+        """
+        return cls(circuit, _table(circuit, values))
+
+    def circuits(self) -> QuantumCircuit | list[QuantumCircuit]:
+        """The circuit at its values; of a table, circuits named "name[row]" in the order of the rows."""
+        if self.table.ndim == 1:
+            return self.circuit.assign_parameters(self.table.tolist())
+        circuits = []
+        for row, numbers in enumerate(self.table.tolist()):
+            circuits.append(self.circuit.assign_parameters(numbers))
+            circuits[-1].name = f"{self.circuit.name}[{row}]"
+        return circuits
+
+    def points(self) -> list[dict[str, float]]:
+        """Parameters' names with their values, for each circuit."""
+        names = [parameter.name for parameter in self.circuit.parameters]
+        return [dict(zip(names, numbers, strict=True)) for numbers in np.atleast_2d(self.table).tolist()]
+
+
+def _table(circuit: QuantumCircuit, values: Any) -> np.ndarray:
     if not isinstance(circuit, QuantumCircuit):
         raise LabError(f"parameter values are for one circuit, got {type(circuit).__name__}: submit each with its own")
     parameters = list(circuit.parameters)
@@ -40,13 +66,7 @@ def bound(circuit: QuantumCircuit, values: Any) -> QuantumCircuit | list[Quantum
             f"parameter values have shape {table.shape}: give ({len(parameters)},) or (rows, {len(parameters)}), "
             f"in this order: {names}"
         )
-    if table.ndim == 1:
-        return circuit.assign_parameters(table.tolist())
-    circuits = []
-    for row, numbers in enumerate(table.tolist()):
-        circuits.append(circuit.assign_parameters(numbers))
-        circuits[-1].name = f"{circuit.name}[{row}]"
-    return circuits
+    return table
 
 
 def read_csv(data: bytes, name: str, circuit: QuantumCircuit) -> np.ndarray:

@@ -1,38 +1,27 @@
 """A sweep on the screen: one table, a row for each line of values, with what was found at them."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
-
-from qml.submission.report import LONGEST_TABLE, described, empty_table, shortened, texts
+from qml.submission.report import LONGEST_TABLE, MOST_PARAMETERS, described, empty_table, shortened, texts
 
 MOST_OUTCOMES = 8  # columns; the rest is one
-MOST_PARAMETERS = 6
 LONGEST_HEADING = 24
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """Names of a circuit's parameters, and the (rows, P) values it is run at."""
-
-    names: Sequence[str]
-    rows: np.ndarray
-
-
-def print_sweep(records: list[dict], sweep: Sweep) -> None:
-    """The table of a sweep's jobs, in the order of its rows; what a job without result has is its state."""
+def print_sweep(records: list[dict]) -> None:
+    """The table of a sweep's jobs, in the order given; what a job without result has is its state."""
     from rich.console import Console
     from rich.text import Text
 
-    names = [*sweep.names[:MOST_PARAMETERS], *["..."] * (len(sweep.names) > MOST_PARAMETERS)]
+    names = list(records[0]["parameters"])
+    names[MOST_PARAMETERS:] = ["..."] * (len(names) > MOST_PARAMETERS)
     headings, cells = _of_values(records) if records[0]["observables"] is not None else _of_counts(records)
     table = empty_table("job", *[">"] * len([*names, *headings]))
     for column, heading in zip(table.columns, ["job", *names, *headings]):
         column.header = Text(shortened(heading, LONGEST_HEADING))
-    for record, row, found in list(zip(records, sweep.rows, cells, strict=True))[:LONGEST_TABLE]:
-        values = [f"{value:.6g}" for value in row[:MOST_PARAMETERS]] + ["..."] * (len(row) > MOST_PARAMETERS)
+    for record, found in list(zip(records, cells, strict=True))[:LONGEST_TABLE]:
+        values = [f"{value:.6g}" for value in record["parameters"].values()]
+        values[MOST_PARAMETERS:] = ["..."] * (len(values) > MOST_PARAMETERS)
         table.add_row(*texts(record["id"], *values, *found))
     console = Console(soft_wrap=True)
     name = records[0]["name"].rpartition("[")[0]
