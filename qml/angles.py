@@ -68,14 +68,10 @@ class Angles(torch.nn.Module):
         matrix, n_slots = expressions.matrix, len(expressions.offset)
         # Most slots hold one parameter or none: a gather then does what a matrix product would.
         self._is_gather = bool(np.diff(matrix.indptr).max(initial=0) <= 1)
-        identity = matrix.shape[0] == matrix.shape[1] == matrix.nnz and self._is_gather
-        self.is_identity = bool(
-            identity
-            and not self._amplitudes
-            and (matrix.indices == np.arange(n_slots)).all()
-            and (matrix.data == 1).all()
-            and not expressions.offset.any()
-        )
+        is_full = matrix.shape[0] == matrix.nnz and self._is_gather and (matrix.data == 1).all()
+        self._is_choice = bool(is_full and not expressions.offset.any())  # each slot a parameter as it is
+        in_order = self._is_choice and matrix.shape[0] == matrix.shape[1] and (matrix.indices == np.arange(n_slots)).all()
+        self.is_identity = bool(in_order and not self._amplitudes)
         self._formulas = _compile(expressions)
         self._build(torch.get_default_dtype(), torch.device("cpu"))
 
@@ -130,7 +126,9 @@ class Angles(torch.nn.Module):
 
     def _evaluate(self, parameters: torch.Tensor) -> torch.Tensor:
         if self._is_gather:
-            angles = parameters[..., self._column] * self._factors + self._offset
+            # Not by parameters[..., column], which wakes torch's threads; these spin for a while, on the cores of ours.
+            angles = parameters.index_select(-1, self._column)
+            angles = angles if self._is_choice else angles * self._factors + self._offset
         else:
             angles = parameters @ self._factors + self._offset
         if self._formulas is None:

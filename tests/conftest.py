@@ -253,6 +253,25 @@ def pytest_configure(config):
     importlib.import_module("circuits")
 
 
+def pytest_sessionstart(session):
+    """One of several workers compiles the kernels of one precision, so that each finds the other's on disk."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if not worker:
+        return
+    import torch
+
+    import qml
+
+    dtype = torch.float32 if int(worker.removeprefix("gw")) % 2 else torch.float64
+    for n_qubits in (1, 18):  # many samples together, and one state that threads share
+        circuit = encodings.angle(n_qubits).compose(ansatze.hardware_efficient(n_qubits, 1))
+        layer = qml.QuantumLayer(circuit, "I" * (n_qubits - 1) + "Z", dtype=dtype)
+        x = torch.zeros(1, n_qubits, dtype=dtype, requires_grad=True)
+        (gradient,) = torch.autograd.grad(layer(x).sum(), x, create_graph=n_qubits == 1)
+        if n_qubits == 1:
+            gradient.sum().backward()
+
+
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Run `qml` with arguments: exit code, standard output, standard error."""

@@ -112,7 +112,9 @@ def test_the_table_has_the_fastest_peer_and_who_was_left_out():
     assert (line["fastest_peer"], line["times_faster"], line["goal"]) == ("fast", 20.0, 15.0)
     assert (line["first_s"], line["peer_first_s"], line["peak_mb"]) == (0.2, 1.5, 256)
     assert line["left_out"] == "liar wrong: weight gradients"
-    assert line["backward_over_forward"] == 1.5 and line["beside_engine_us"] == 100
+    (same,) = study.table([*ROWS, row("narrow", "computes in float64"), row("late", "left out: its first steps took 9 s")])
+    assert same["left_out"] == "liar wrong: weight gradients; late its first steps took 9 s"
+    assert line["back_over_forward"] == 1.5 and line["beside_us"] == 100
     assert "liar" in study.verdict(ROWS) and "1 of 1 workloads reach their goal" in study.verdict(ROWS)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qml.native.compilation import jit
+from qml.native.compilation import inner, jit
 
 WITHIN_REACH = 2.0**18  # half angles up to which their quarter turns times a third of pi/2's digits are exact numbers
 TWO_OVER_PI = 2 / np.pi
@@ -49,7 +49,7 @@ def half_angles(inputs, weights, column, own_rows, shared_rows, slot, half, widt
             out[at + k] = half[row] * weights[0, -1 - place]
 
 
-@jit
+@inner
 def _cosine_and_sine(angle):
     """Both to an ulp, for angles within reach: a quarter turn and fdlibm's polynomials for what is left of it.
 
@@ -71,7 +71,7 @@ def _cosine_and_sine(angle):
     return even * cosine - odd * sine, even * sine + odd * cosine
 
 
-@jit
+@inner
 def _shears(half, is_turn, begin, end, first, second):
     if is_turn:
         for j in range(begin, end):
@@ -129,7 +129,7 @@ def read_amplitudes(inputs, weights, column, slots, width, out):
                 out[k * width + b] = weights[b * weight_rows, -1 - place]
 
 
-@jit
+@inner
 def _add(values, at, factor, place, of_inputs, of_weights):
     """A row of derivatives, one for each sample, added to the column they belong to."""
     weight_rows = 1 if of_weights.shape[0] > 1 else 0

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qml.native.compilation import jit
+from qml.native.compilation import inner, jit
 from qml.native.context import angles_at, plan_at, room_at
 from qml.native.diagonals import fill_table, fold_moments, gather_from_lanes, multiply_out, spread_over_lanes, sum_transform
 from qml.native.pauli_kernels import add_moments, apply_observables, expectations, fill_weights
@@ -27,14 +27,14 @@ from qml.native.simd import address, equal_lanes, load, mul, shift, store, total
 from qml.native.sweeps import backward_tile, find_tables, forward_tile, n_cosets, signed
 
 
-@jit
+@inner
 def clear(values, n_rows, lanes):
     """Rows of zeros."""
     for k in range(n_rows):
         store(values, k * lanes, equal_lanes(values, 0.0))
 
 
-@jit
+@inner
 def _write_angle(plan, room, row, first, second, lanes, lane_bits):
     """What kernels multiply by for one angle row, to where they look for it."""
     if row >= plan.n_turns:
@@ -49,7 +49,7 @@ def _write_angle(plan, room, row, first, second, lanes, lane_bits):
             room.sines[k] = room.sines[k] * plan.lane_signs[k]
 
 
-@jit
+@inner
 def fill_equal(plan, room, rows, n_rows, first, second, step, lanes, lane_bits):
     """Angle rows that are one number for all lanes; that of row k is at k `step`."""
     for k in range(n_rows):
@@ -57,14 +57,14 @@ def fill_equal(plan, room, rows, n_rows, first, second, step, lanes, lane_bits):
         _write_angle(plan, room, rows[k], x, y, lanes, lane_bits)
 
 
-@jit
+@inner
 def fill_lanes(plan, room, rows, n_rows, first, second, step, lanes):
     """Angle rows that are a number for each lane."""
     for k in range(n_rows):
         _write_angle(plan, room, rows[k], load(first, k * step), load(second, k * step), lanes, 0)
 
 
-@jit
+@inner
 def fill_diagonals(plan, room, own, lanes, lane_bits):
     """The tables of diagonals whose phases differ between samples, or of the others."""
     for t in range(plan.n_tables):
@@ -78,7 +78,7 @@ def fill_diagonals(plan, room, own, lanes, lane_bits):
             spread_over_lanes(room.imaginary, table[OFFSET], table[RANK], lanes, lane_places, room.scratch)
 
 
-@jit
+@inner
 def fill_dense(plan, room, lanes, n_rows):
     """The diagonals that all samples share, multiplied out."""
     fill_diagonals(plan, room, 0, lanes, 0)
@@ -93,7 +93,7 @@ def fill_dense(plan, room, lanes, n_rows):
             )  # fmt: skip
 
 
-@jit
+@inner(kept=True)
 def fill_shared(plan, room, angles, multiply, n_rows, lanes, lane_bits):
     """Everything of a run that all its samples share; the diagonals only where they are still to be multiplied out."""
     at = angles.n_own * angles.width
@@ -103,7 +103,7 @@ def fill_shared(plan, room, angles, multiply, n_rows, lanes, lane_bits):
         fill_dense(plan, room, lanes, n_rows)
 
 
-@jit
+@inner(kept=True)
 def fill_own(plan, room, angles, at, lanes, lane_bits):
     """Everything that is a sample's own, of the block of samples at `at`, or of that one sample."""
     first, second = shift(angles.first, at), shift(angles.second, at)
@@ -114,7 +114,7 @@ def fill_own(plan, room, angles, at, lanes, lane_bits):
     fill_diagonals(plan, room, 1, lanes, lane_bits)
 
 
-@jit
+@inner(kept=True)
 def start(state, n_rows, angles, at, lanes, lane_bits):
     """|0...0>, or the given amplitudes."""
     clear(state, 2 * n_rows, lanes)
@@ -129,7 +129,7 @@ def start(state, n_rows, angles, at, lanes, lane_bits):
             store(state, k * 2 * lanes, load(angles.amplitudes, k * angles.width + at))
 
 
-@jit
+@inner(kept=True)
 def of_amplitudes(bra, angles, at, lanes, lane_bits, out):
     """Derivatives by the initial amplitudes, twice the real part of lambda there."""
     for k in range(angles.n_amplitudes):
@@ -140,7 +140,7 @@ def of_amplitudes(bra, angles, at, lanes, lane_bits, out):
             store(out, k * angles.width + at, mul(equal_lanes(bra, 2.0), load(bra, k * 2 * lanes)))
 
 
-@jit
+@inner(kept=True)
 def moments_of_observables(state, plan, room, first, last, lanes, lane_bits):
     """Rows first to last added to the moments of the observables' terms."""
     add_moments(
@@ -148,7 +148,7 @@ def moments_of_observables(state, plan, room, first, last, lanes, lane_bits):
     )  # fmt: skip
 
 
-@jit
+@inner(kept=True)
 def write_values(plan, room, at, lanes, lane_bits, values):
     """Rows of `values`, (B, K), from the moments of all rows of the state."""
     expectations(
@@ -161,7 +161,7 @@ def write_values(plan, room, at, lanes, lane_bits, values):
             values[at + lane, k] = room.out[k * lanes + lane]
 
 
-@jit
+@inner(kept=True)
 def read_cotangents(plan, room, at, lanes, lane_bits, cotangents):
     """The observables' weights by table row, from rows of `cotangents`, (B, K)."""
     for k in range(cotangents.shape[1]):
@@ -174,7 +174,7 @@ def read_cotangents(plan, room, at, lanes, lane_bits, cotangents):
     )  # fmt: skip
 
 
-@jit
+@inner(kept=True)
 def lambda_of_observables(state, bra, plan, room, first, last, lanes, lane_bits):
     """Rows first to last of lambda."""
     apply_observables(
@@ -183,7 +183,7 @@ def lambda_of_observables(state, bra, plan, room, first, last, lanes, lane_bits)
     )  # fmt: skip
 
 
-@jit
+@inner
 def _transform_moments(plan, room, own, lanes, lane_bits):
     """Derivatives of the phases of some tables, from the moments of the tables' rows."""
     for t in range(plan.n_tables):
@@ -199,7 +199,7 @@ def _transform_moments(plan, room, own, lanes, lane_bits):
             store(room.of_angles, phase[ANGLE] * lanes, signed(load(room.moments, phase[ROW] * lanes), phase[SIGN] < 0))
 
 
-@jit
+@inner(kept=True)
 def write_derivatives(plan, room, angles, at, lanes, lane_bits, of_own, of_shared):
     """Derivatives by sample of angle rows that are samples' own, and added up those of turns that samples share."""
     _transform_moments(plan, room, 1, lanes, lane_bits)
@@ -220,7 +220,7 @@ def write_derivatives(plan, room, angles, at, lanes, lane_bits, of_own, of_share
             of_shared[k] = of_shared[k] + total(load(room.of_angles, angles.shared_rows[k] * lanes))
 
 
-@jit
+@inner
 def add_dense_derivatives(plan, room, angles, lanes, n_rows, of_shared):
     """Derivatives of phases that all samples share, from the moments of every row."""
     clear(room.moments, room.n_table_rows, lanes)
@@ -237,7 +237,7 @@ def add_dense_derivatives(plan, room, angles, lanes, n_rows, of_shared):
             of_shared[k] = room.of_angles[angles.shared_rows[k] * lanes]
 
 
-@jit
+@inner
 def forward(state, n_rows, plan, room, angles, at, lanes, lane_bits):
     """One state, or one block of states, from the start through every tile."""
     fill_own(plan, room, angles, at, lanes, lane_bits)

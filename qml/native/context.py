@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from qml.native.compilation import jit
+from qml.native.compilation import inner
 from qml.native.simd import address, shift
 
 
@@ -95,7 +95,7 @@ class Angles(NamedTuple):
     n_amplitudes: int
 
 
-@jit
+@inner
 def plan_at(integers, shapes, coefficients):
     """The plan that was packed in these arrays."""
     at = address(integers)
@@ -109,7 +109,7 @@ def plan_at(integers, shapes, coefficients):
     )  # fmt: skip
 
 
-@jit
+@inner
 def room_at(floats, starts, rows, dense_moments, offsets, dense):
     """One thread's room: part k of `floats` starts at starts[k] and has rows[k] rows."""
     at = address(floats)
@@ -122,7 +122,7 @@ def room_at(floats, starts, rows, dense_moments, offsets, dense):
     )  # fmt: skip
 
 
-@jit
+@inner
 def angles_at(own_rows, shared_rows, first, second, amplitudes, start, width):
     """A run's angles."""
     n_amplitudes = amplitudes.shape[0] // width if width else 0

@@ -6,12 +6,12 @@ moment Im(conj(lambda) phi) of every row is added to the same entries, and one t
 all its phases.
 """
 
-from qml.native.compilation import jit
+from qml.native.compilation import inner
 from qml.native.plan import ANGLE, BASIS, OFFSET, PHASE, PHASE_COLUMNS, PHASE_END, RANK, ROW, SIGN, TABLE_COLUMNS
 from qml.native.simd import add, broadcast, equal_lanes, fma, load, mul, negate, shift, store, sub, total
 
 
-@jit
+@inner
 def parity(k):
     """The number of one bits of k modulo 2."""
     k ^= k >> 32
@@ -23,13 +23,13 @@ def parity(k):
     return k & 1
 
 
-@jit
+@inner
 def _product(a, b, c, d):
     """(a + i b)(c + i d)."""
     return fma(a, c, negate(mul(b, d))), fma(a, d, mul(b, c))
 
 
-@jit
+@inner
 def product_transform(real, imaginary, first, rank, lanes):
     """In place: row y becomes the product over m of a_m, or of its conjugate where parity(y & m) is 1."""
     stride, size = 1, 1 << rank
@@ -47,7 +47,7 @@ def product_transform(real, imaginary, first, rank, lanes):
         stride *= 2
 
 
-@jit
+@inner
 def sum_transform(values, first, rank, lanes):
     """In place: row y becomes the sum over m of row m times (-1)^parity(y & m)."""
     stride, size = 1, 1 << rank
@@ -61,7 +61,7 @@ def sum_transform(values, first, rank, lanes):
         stride *= 2
 
 
-@jit
+@inner
 def spread_over_lanes(values, first, rank, lanes, lane_places, scratch):
     """Row y, the same in all lanes, becomes what lane l of a state's row at y sees: row y ^ (place of l)."""
     for y in range(1 << rank):
@@ -71,7 +71,7 @@ def spread_over_lanes(values, first, rank, lanes, lane_places, scratch):
             values[(first + y) * lanes + lane] = scratch[y ^ lane_places[lane]]
 
 
-@jit
+@inner
 def gather_from_lanes(values, first, rank, lanes, lane_places, scratch):
     """The transpose: row y becomes, in all lanes, the sum of what lanes have added to their row y."""
     for y in range(1 << rank):
@@ -82,7 +82,7 @@ def gather_from_lanes(values, first, rank, lanes, lane_places, scratch):
         store(values, (first + y) * lanes, equal_lanes(values, scratch[y]))
 
 
-@jit
+@inner
 def fill_table(table, phases, n_turns, cos, sin, real, imaginary, lanes):
     """One table of a diagonal, from the half angles of its phases."""
     first, rank = table[OFFSET], table[RANK]
@@ -101,7 +101,7 @@ def fill_table(table, phases, n_turns, cos, sin, real, imaginary, lanes):
     product_transform(real, imaginary, first, rank, lanes)
 
 
-@jit
+@inner
 def find_offsets(tables, count, basis, base, n_entries, places, offsets):
     """For each of `count` tables, in turn: its first row, and the coordinates of an index; then where its places are."""
     for g in range(count):
@@ -112,7 +112,7 @@ def find_offsets(tables, count, basis, base, n_entries, places, offsets):
         offsets[3 * g], offsets[3 * g + 1], offsets[3 * g + 2] = table[OFFSET], start, places + g * n_entries
 
 
-@jit
+@inner
 def diagonal(state, n_entries, lanes, count, places, offsets, real, imaginary):
     """Every row times its entry, the product of its tables' rows."""
     for e in range(n_entries):
@@ -128,7 +128,7 @@ def diagonal(state, n_entries, lanes, count, places, offsets, real, imaginary):
         store(state, p + lanes, fma(a, s, mul(b, c)))
 
 
-@jit
+@inner
 def undo_diagonal(state, bra, n_entries, lanes, count, places, offsets, real, imaginary, moments):
     """Every row of state and lambda times the conjugate of its entry; their moments added to the tables' rows."""
     for e in range(n_entries):
@@ -149,7 +149,7 @@ def undo_diagonal(state, bra, n_entries, lanes, count, places, offsets, real, im
         store(bra, p + lanes, fma(v, c, negate(mul(u, s))))
 
 
-@jit
+@inner
 def multiply_out(n_entries, lanes, count, places, offsets, real, imaginary, dense_real, dense_imaginary):
     """A diagonal that all lanes share, as one number for each row."""
     for e in range(n_entries):
@@ -163,7 +163,7 @@ def multiply_out(n_entries, lanes, count, places, offsets, real, imaginary, dens
         dense_imaginary[e] = s
 
 
-@jit
+@inner
 def fold_moments(n_entries, lanes, count, places, offsets, dense_moments, moments):
     """The moments of a diagonal's rows added to the rows of its tables, in the first lane."""
     for e in range(n_entries):
@@ -172,7 +172,7 @@ def fold_moments(n_entries, lanes, count, places, offsets, dense_moments, moment
             moments[row] = moments[row] + dense_moments[e]
 
 
-@jit
+@inner
 def dense(state, n_entries, lanes, real, imaginary):
     """Every row times its number."""
     for e in range(n_entries):
@@ -183,7 +183,7 @@ def dense(state, n_entries, lanes, real, imaginary):
         store(state, p + lanes, fma(a, s, mul(b, c)))
 
 
-@jit
+@inner
 def undo_dense(state, bra, n_entries, lanes, real, imaginary, moments):
     """Every row of state and lambda times the conjugate of its number; their moments, summed over lanes, added up."""
     for e in range(n_entries):

@@ -10,7 +10,7 @@ from qml.native.blocks import (
     write_derivatives,
     write_values,
 )
-from qml.native.compilation import jit
+from qml.native.compilation import inner, jit
 from qml.native.context import angles_at, plan_at, room_at
 from qml.native.dual_diagonals import fill_slopes
 from qml.native.dual_sweeps import backward_tile, forward_tile
@@ -19,7 +19,7 @@ from qml.native.plan import TABLE_COLUMNS
 from qml.native.simd import address, equal_lanes, load, shift, store
 
 
-@jit
+@inner
 def _fill_rates(plan, room, angles, rates, at, lanes, lane_bits, turn_rates, slopes):
     """Rates of turns, with the lanes' signs, and the tables of slopes, of one block of samples or one sample.
 
@@ -44,7 +44,7 @@ def _fill_rates(plan, room, angles, rates, at, lanes, lane_bits, turn_rates, slo
         fill_slopes(table, plan.phases, plan.n_turns, of_phases, slopes, lanes, lane_bits, lane_places, room.scratch)
 
 
-@jit
+@inner
 def _forward(
     state, derivative, tiles, turn_rates, slopes, n_rows, plan, room, angles, rates, start_rates, at, lanes, lane_bits
 ):
@@ -63,7 +63,7 @@ def _forward(
         forward_tile(state, derivative, tiles, turn_rates, slopes, plan, room, number, lanes, lane_bits)
 
 
-@jit
+@inner
 def _write_growth(state, derivative, plan, room, n_rows, at, lanes, lane_bits, values):
     """Rows of the derivatives of expectation values."""
     clear(room.weights, room.n_read_rows, lanes)

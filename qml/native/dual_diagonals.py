@@ -1,13 +1,13 @@
 """Diagonals of dual states: if the phases' half angles grow at rates, the derivative of D phi is D phi' - i s D phi,
 where a row's slope s is the sum of its phases' rates with their signs: a sum over tables, as D is a product of them."""
 
-from qml.native.compilation import jit
+from qml.native.compilation import inner
 from qml.native.diagonals import spread_over_lanes, sum_transform
 from qml.native.plan import ANGLE, OFFSET, PHASE, PHASE_COLUMNS, PHASE_END, RANK, ROW, SIGN
 from qml.native.simd import add, equal_lanes, fma, load, mul, negate, shift, store, sub
 
 
-@jit
+@inner
 def fill_slopes(table, phases, n_turns, rates, slopes, lanes, lane_bits, lane_places, scratch):
     """One table of slopes from the rates of its phases."""
     first, rank = table[OFFSET], table[RANK]
@@ -25,7 +25,7 @@ def fill_slopes(table, phases, n_turns, rates, slopes, lanes, lane_bits, lane_pl
         spread_over_lanes(slopes, first, rank, lanes, lane_places, scratch)
 
 
-@jit
+@inner
 def diagonal(state, derivative, n_entries, lanes, count, places, offsets, real, imaginary, slopes):
     """Every row of state and derivative times its entry, and the slope put in."""
     for e in range(n_entries):
@@ -46,7 +46,7 @@ def diagonal(state, derivative, n_entries, lanes, count, places, offsets, real, 
         store(derivative, q, fma(negate(slope), a, y))
 
 
-@jit
+@inner
 def _undo(state, derivative, p, q, c, s, slope):
     a, b, x, y = load(state, p), load(state, q), load(derivative, p), load(derivative, q)
     x, y = fma(negate(slope), b, x), fma(slope, a, y)
@@ -56,13 +56,13 @@ def _undo(state, derivative, p, q, c, s, slope):
     store(derivative, q, fma(y, c, negate(mul(x, s))))
 
 
-@jit
+@inner
 def _moment(state, bra, p, q):
     """Im(conj(bra) state) of one row."""
     return sub(mul(load(bra, p), load(state, q)), mul(load(bra, q), load(state, p)))
 
 
-@jit
+@inner
 def undo_diagonal(states, n_entries, lanes, count, places, offsets, real, imaginary, slopes, moments):
     """Undone on (state, its derivative, lambda, its derivative); the derivatives of moments added to the tables' rows."""
     for e in range(n_entries):

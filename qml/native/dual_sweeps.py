@@ -1,7 +1,7 @@
 """The sweeps of dual states: as `sweeps`, on a state with its derivative, and back on both with lambda's."""
 
 from qml.native import dual_turns
-from qml.native.compilation import jit
+from qml.native.compilation import inner
 from qml.native.dual_diagonals import diagonal, undo_diagonal
 from qml.native.plan import (
     COSET,
@@ -26,12 +26,12 @@ from qml.native.simd import equal_lanes, load, shift
 from qml.native.sweeps import add_derivative, find_tables, gather, scatter, shears, signed, stage_signs
 
 
-@jit
+@inner
 def _rate(rates, stage, signs, j, lanes):
     return signed(load(rates, stage[TURNS + j] * lanes), signs >> j & 1)
 
 
-@jit
+@inner
 def _forward_turns(state, derivative, rates, plan, room, stage, lanes, base):
     bases, count = shift(plan.bases, stage[FIRST]), stage[COUNT]
     signs = stage_signs(plan, stage, base)
@@ -51,7 +51,7 @@ def _forward_turns(state, derivative, rates, plan, room, stage, lanes, base):
         dual_turns.forward(state, derivative, bases, count, flips, shifts, (t0, t1, t2), (s0, s1, s2), (r0, r1, r2))
 
 
-@jit
+@inner
 def _backward_turns(states, rates, plan, room, stage, lanes, base):
     bases, count = shift(plan.bases, stage[FIRST]), stage[COUNT]
     signs = stage_signs(plan, stage, base)
@@ -80,7 +80,7 @@ def _backward_turns(states, rates, plan, room, stage, lanes, base):
         add_derivative(room, stage, signs, 2, lanes, g2)
 
 
-@jit
+@inner
 def _forward_stages(state, derivative, rates, slopes, plan, room, tile, lanes, base):
     n_entries = tile[N_ENTRIES]
     for k in range(tile[STAGE], tile[STAGE_END]):
@@ -95,7 +95,7 @@ def _forward_stages(state, derivative, rates, slopes, plan, room, tile, lanes, b
             _forward_turns(state, derivative, rates, plan, room, stage, lanes, base)
 
 
-@jit
+@inner
 def _backward_stages(states, rates, slopes, plan, room, tile, lanes, base):
     n_entries = tile[N_ENTRIES]
     for k in range(tile[STAGE_END] - 1, tile[STAGE] - 1, -1):
@@ -110,7 +110,7 @@ def _backward_stages(states, rates, slopes, plan, room, tile, lanes, base):
             _backward_turns(states, rates, plan, room, stage, lanes, base)
 
 
-@jit
+@inner
 def forward_tile(state, derivative, tiles, rates, slopes, plan, room, number, lanes, lane_bits):
     """The stages of one tile on all its cosets; `tiles` is room to gather two of them."""
     tile = shift(plan.tiles, number * TILE_COLUMNS)
@@ -128,7 +128,7 @@ def forward_tile(state, derivative, tiles, rates, slopes, plan, room, number, la
         scatter(two, derivative, entries, n_entries, base, lanes, lane_bits)
 
 
-@jit
+@inner
 def backward_tile(states, tiles, rates, slopes, plan, room, number, lanes, lane_bits):
     """The same undone on (state, its derivative, lambda, its derivative); `tiles` is room to gather four."""
     tile = shift(plan.tiles, number * TILE_COLUMNS)

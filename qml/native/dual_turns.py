@@ -9,7 +9,7 @@ the same with lambda' and phi.
 from numba.core import types
 from numba.extending import intrinsic
 
-from qml.native.compilation import jit
+from qml.native.compilation import inner
 from qml.native.simd import exchange, fma, load, mul, negate, store
 from qml.native.turns import rows_of, turned_in_lanes, unpacked
 
@@ -70,14 +70,14 @@ def unturn_dual_rows(typingctx, states, base, flips, shifts, tangents, sines, ra
     return moments(states, base, flips, shifts, tangents, sines, rates, moments), codegen
 
 
-@jit
+@inner
 def forward(state, derivative, bases, count, flips, shifts, tangents, sines, rates):
     """Up to three turns on `count` groups of rows."""
     for k in range(count):
         turn_dual_rows(state, derivative, bases[k], flips, shifts, tangents, sines, rates)
 
 
-@jit
+@inner
 def backward(states, bases, count, flips, shifts, tangents, sines, rates, moments):
     """The same undone; the sums of the moments' derivatives, a vector for each turn."""
     for k in range(count):
@@ -85,7 +85,7 @@ def backward(states, bases, count, flips, shifts, tangents, sines, rates, moment
     return moments
 
 
-@jit
+@inner
 def forward_in_lanes(state, derivative, rows, count, shift, tangent, sine, rate, lanes):
     """A turn that mixes lanes of each row and no rows."""
     for k in range(count):
@@ -97,7 +97,7 @@ def forward_in_lanes(state, derivative, rows, count, shift, tangent, sine, rate,
             store(derivative, at, fma(negate(rate), exchange(x, shift), d))
 
 
-@jit
+@inner
 def backward_in_lanes(states, rows, count, shift, tangent, sine, rate, lanes, zero, half):
     """The same undone; half the moment's derivative, as both lanes of a pair have it."""
     moment = zero

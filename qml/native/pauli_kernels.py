@@ -4,7 +4,7 @@ Terms that flip the same bits read one product of the state with its flipped sel
 left to the tables of reads (`reads.py`), so thousands of diagonal terms cost as much as one.
 """
 
-from qml.native.compilation import jit
+from qml.native.compilation import inner
 from qml.native.diagonals import gather_from_lanes, spread_over_lanes, sum_transform
 from qml.native.plan import (
     FLIP,
@@ -25,7 +25,7 @@ from qml.native.plan import (
 from qml.native.simd import add, equal_lanes, exchange, fma, load, mul, negate, shift, store
 
 
-@jit
+@inner
 def _add_moments(state, first, last, lanes, flip, delta, is_odd, places, low0, high0, row0, two, low1, high1, row1, moments):
     """Rows first to last of one product, added to the rows of one table or of two."""
     mask = (1 << LOW_BITS) - 1
@@ -45,7 +45,7 @@ def _add_moments(state, first, last, lanes, flip, delta, is_odd, places, low0, h
             store(moments, row, add(load(moments, row), w))
 
 
-@jit
+@inner
 def add_moments(state, first, last, lanes, lane_bits, groups, n_groups, tables, places, moments):
     """Rows first to last: conj(flipped state) times state, real or imaginary part, added to the tables' rows."""
     for k in range(n_groups):
@@ -60,7 +60,7 @@ def add_moments(state, first, last, lanes, lane_bits, groups, n_groups, tables, 
             )  # fmt: skip
 
 
-@jit
+@inner
 def add_cross_moments(state, derivative, first, last, lanes, lane_bits, groups, n_groups, tables, places, moments):
     """As `add_moments`, the derivative of the product where the state has one."""
     mask = (1 << LOW_BITS) - 1
@@ -84,7 +84,7 @@ def add_cross_moments(state, derivative, first, last, lanes, lane_bits, groups, 
                 store(moments, row, add(load(moments, row), w))
 
 
-@jit
+@inner
 def expectations(
     moments, lanes, lane_bits, tables, n_tables, lane_places, terms, n_terms, coefficients, out, n_observables, scratch
 ):  # fmt: skip
@@ -103,7 +103,7 @@ def expectations(
         store(out, at, fma(equal_lanes(out, coefficients[t]), value, load(out, at)))
 
 
-@jit
+@inner
 def fill_weights(
     weights, n_rows, cotangents, lanes, lane_bits, tables, n_tables, lane_places, terms, n_terms, coefficients, scratch
 ):  # fmt: skip
@@ -122,7 +122,7 @@ def fill_weights(
             spread_over_lanes(weights, table[OFFSET], table[RANK], lanes, shift(lane_places, t * lanes), scratch)
 
 
-@jit
+@inner
 def _add_weighted(
     state, bra, first, last, lanes, flip, delta, is_odd, is_new, places, low0, high0, row0, two, low1, high1, row1, weights
 ):  # fmt: skip
@@ -145,7 +145,7 @@ def _add_weighted(
         store(bra, p * 2 * lanes + lanes, b)
 
 
-@jit
+@inner
 def apply_observables(state, bra, first, last, lanes, lane_bits, groups, n_groups, tables, places, weights):
     """Rows first to last of the sum of cotangents times observables on the state, from the tables of weights."""
     if n_groups == 0:

@@ -1,7 +1,7 @@
 """The sweeps: the stages of every tile on one state, or on one block of states in lanes, forward and back."""
 
 from qml.native import turns
-from qml.native.compilation import jit
+from qml.native.compilation import inner
 from qml.native.diagonals import dense, diagonal, find_offsets, parity, undo_dense, undo_diagonal
 from qml.native.plan import (
     COSET,
@@ -28,7 +28,7 @@ from qml.native.plan import (
 from qml.native.simd import add, equal_lanes, exchange, load, negate, shift, store
 
 
-@jit
+@inner
 def signed(vector, flag):
     """The vector, or its negative where the flag is set."""
     if flag:
@@ -36,7 +36,7 @@ def signed(vector, flag):
     return vector
 
 
-@jit
+@inner
 def stage_signs(plan, stage, base):
     """Bit j is 1 where turn j of the stage goes the other way in the tile at this base."""
     signs = stage[SIGNS]
@@ -46,14 +46,14 @@ def stage_signs(plan, stage, base):
     return signs
 
 
-@jit
+@inner
 def shears(room, stage, signs, j, lanes):
     """Tangent and sine of turn j of a stage."""
     at, flag = stage[TURNS + j] * lanes, signs >> j & 1
     return signed(load(room.tangents, at), flag), signed(load(room.sines, at), flag)
 
 
-@jit
+@inner
 def _forward_turns(state, plan, room, stage, lanes, base):
     bases, count = shift(plan.bases, stage[FIRST]), stage[COUNT]
     signs = stage_signs(plan, stage, base)
@@ -74,13 +74,13 @@ def _forward_turns(state, plan, room, stage, lanes, base):
         turns.forward(state, bases, count, (f0, f1, f2), (), (t0, t1, t2), (s0, s1, s2))
 
 
-@jit
+@inner
 def add_derivative(room, stage, signs, j, lanes, moment):
     at = stage[TURNS + j] * lanes
     store(room.of_angles, at, add(load(room.of_angles, at), signed(moment, signs >> j & 1)))
 
 
-@jit
+@inner
 def _backward_turns(state, bra, plan, room, stage, lanes, base):
     bases, count = shift(plan.bases, stage[FIRST]), stage[COUNT]
     signs = stage_signs(plan, stage, base)
@@ -109,14 +109,14 @@ def _backward_turns(state, bra, plan, room, stage, lanes, base):
         add_derivative(room, stage, signs, 2, lanes, g2)
 
 
-@jit
+@inner
 def find_tables(plan, room, stage, base, n_entries):
     """Where a diagonal stage's tables and places are, to the room's offsets."""
     tables = shift(plan.tables, stage[FIRST] * TABLE_COLUMNS)
     find_offsets(tables, stage[COUNT], plan.basis, base, n_entries, stage[FLIPS], room.offsets)
 
 
-@jit
+@inner
 def _forward_stages(state, plan, room, tile, lanes, base):
     n_entries = tile[N_ENTRIES]
     for k in range(tile[STAGE], tile[STAGE_END]):
@@ -131,7 +131,7 @@ def _forward_stages(state, plan, room, tile, lanes, base):
             _forward_turns(state, plan, room, stage, lanes, base)
 
 
-@jit
+@inner
 def _backward_stages(state, bra, plan, room, tile, lanes, base):
     n_entries = tile[N_ENTRIES]
     for k in range(tile[STAGE_END] - 1, tile[STAGE] - 1, -1):
@@ -150,7 +150,7 @@ def _backward_stages(state, bra, plan, room, tile, lanes, base):
             _backward_turns(state, bra, plan, room, stage, lanes, base)
 
 
-@jit
+@inner
 def gather(state, tile, entries, n_entries, base, lanes, lane_bits):
     """The rows of a coset, each with its lanes exchanged so that entries agree lane by lane."""
     for e in range(n_entries):
@@ -159,7 +159,7 @@ def gather(state, tile, entries, n_entries, base, lanes, lane_bits):
         store(tile, e * 2 * lanes + lanes, exchange(load(state, at + lanes), delta))
 
 
-@jit
+@inner
 def scatter(tile, state, entries, n_entries, base, lanes, lane_bits):
     for e in range(n_entries):
         at, delta = (base ^ (entries[e] >> lane_bits)) * 2 * lanes, entries[e] & (lanes - 1)
@@ -167,7 +167,7 @@ def scatter(tile, state, entries, n_entries, base, lanes, lane_bits):
         store(state, at + lanes, exchange(load(tile, e * 2 * lanes + lanes), delta))
 
 
-@jit
+@inner(kept=True)
 def forward_tile(state, plan, room, number, first, last, lanes, lane_bits):
     """The stages of one tile on its cosets first to last; from 0 where the tile is the whole state."""
     tile = shift(plan.tiles, number * TILE_COLUMNS)
@@ -182,7 +182,7 @@ def forward_tile(state, plan, room, number, first, last, lanes, lane_bits):
         scatter(room.tile, state, entries, n_entries, base, lanes, lane_bits)
 
 
-@jit
+@inner(kept=True)
 def backward_tile(state, bra, plan, room, number, first, last, lanes, lane_bits):
     """The same undone on state and lambda; derivatives by angle row, those of diagonals as moments."""
     tile = shift(plan.tiles, number * TILE_COLUMNS)
@@ -199,7 +199,7 @@ def backward_tile(state, bra, plan, room, number, first, last, lanes, lane_bits)
         scatter(room.bra_tile, bra, entries, n_entries, base, lanes, lane_bits)
 
 
-@jit
+@inner
 def n_cosets(plan, number):
     """How many cosets a tile has."""
     return plan.tiles[number * TILE_COLUMNS + N_COSETS]

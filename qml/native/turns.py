@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from qml.native.compilation import jit
+from qml.native.compilation import inner
 from qml.native.simd import Vector, aligned_at, equal_lanes, exchange, fma, load, mul, negate, permuted, store, sub
 
 
@@ -147,14 +147,14 @@ def unturn_rows(typingctx, state, bra, base, flips, shifts, tangents, sines, mom
     return moments(state, bra, base, flips, shifts, tangents, sines, moments), codegen
 
 
-@jit
+@inner
 def forward(state, bases, count, flips, shifts, tangents, sines):
     """Up to three turns on `count` groups of rows; `bases` has the rows in which all their bits are 0."""
     for k in range(count):
         turn_rows(state, bases[k], flips, shifts, tangents, sines)
 
 
-@jit
+@inner
 def backward(state, bra, bases, count, flips, shifts, tangents, sines, moments):
     """The same undone on state and lambda; the sums of the moments, a vector for each turn."""
     for k in range(count):
@@ -162,13 +162,13 @@ def backward(state, bra, bases, count, flips, shifts, tangents, sines, moments):
     return moments
 
 
-@jit
+@inner
 def turned_in_lanes(x, shift, tangent, sine):
     """cos x - sine x[lane ^ shift], where the signs of tangent and sine are that of the lane."""
     return sub(fma(mul(tangent, sine), x, x), mul(sine, exchange(x, shift)))
 
 
-@jit
+@inner
 def forward_in_lanes(state, rows, count, shift, tangent, sine, lanes):
     """A turn that mixes lanes of each row and no rows."""
     for k in range(count):
@@ -177,7 +177,7 @@ def forward_in_lanes(state, rows, count, shift, tangent, sine, lanes):
             store(state, at, turned_in_lanes(load(state, at), shift, tangent, sine))
 
 
-@jit
+@inner
 def backward_in_lanes(state, bra, rows, count, shift, tangent, sine, lanes):
     """The same undone on state and lambda; half the moment, as both lanes of a pair have it."""
     moment = equal_lanes(state, 0.0)
