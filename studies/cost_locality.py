@@ -249,7 +249,7 @@ def figure(rows: list[dict]):
         look = {"color": COLOURS[number], "marker": MARKERS[number], "ls": "none", "ms": 6, "capsize": 3}
         axes.errorbar(at, value, [value - value / reach, value * reach - value], label=ARMS[arm], **look)
         if arm in BOUNDED:
-            look = {"color": COLOURS[number], "ls": "--", "lw": 1.1, "label": "never below it: its light cone's $2^{-L}$"}
+            look = {"color": COLOURS[number], "ls": "--", "lw": 1.1, "label": "light-cone bound $2^{-L}$ of the same colour"}
             axes.plot(at, [bound(row) for row in chosen], **look)
         if exact(arm, 2) is not None:
             line = np.linspace(at.min(), at.max(), 100)
