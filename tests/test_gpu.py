@@ -16,7 +16,7 @@ from qiskit.quantum_info import random_unitary
 
 import qml
 from circuits import ansatze, encodings
-from circuits.errors import LabError, Unsupported
+from circuits.errors import Unsupported
 from circuits.lowering import lower
 from circuits.observables import as_list
 from qml import QuantumLayer
@@ -25,34 +25,13 @@ from qml.native.normal_form import normal_form
 from qml.native.plain import PlainEngine
 from qml.native_gpu import availability, plan
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("triton") is None, reason="Triton is not installed: it has wheels for Linux only"
-)
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed: it is for Linux only"),
+    pytest.mark.usefixtures("device"),
+]
 ONE, TWO = ["rx", "ry", "rz", "h", "s", "u"], ["rxx", "ryy", "rzx", "cry", "cp", "cx", "swap"]
 KERNELS = ["run", "run_back", "one_pass", "one_pass_back", "measure", "weigh", "collect"]
 BOUNDS = {np.float64: 1e-12, np.float32: 1e-5}
-
-
-@pytest.fixture(autouse=True)
-def device(monkeypatch) -> torch.device:
-    """The GPU; without one the CPU, whose tensors then take the GPU's road through Triton's interpreter."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    from triton.runtime import interpreter
-
-    monkeypatch.setattr(availability, "ON_CPU_TENSORS", True)
-    seen: set[int] = set()
-
-    def call(function, *arguments, **options):
-        """The interpreter makes `triton.language` its own anew at each call within a kernel; once a launch is enough."""
-        where = id(function.fn.__globals__)
-        if not function.fn.__module__.startswith("qml.") and where not in seen:
-            interpreter._patch_lang(function.fn)
-            seen.add(where)
-        return function.rewrite()(*arguments, **options)
-
-    monkeypatch.setattr(interpreter.InterpretedFunction, "__call__", call)
-    return torch.device("cpu")
 
 
 def engine(program, operators, slots):
@@ -323,49 +302,9 @@ def test_circuits_of_odd_shape_run(device):
     assert layer(torch.full((1, 2), torch.nan, device=device, dtype=torch.float64)).isnan().all()
 
 
-@pytest.mark.parametrize("per_sample", [False, True], ids=["shared_weights", "weights_per_sample"])
-def test_a_batch_in_pieces_gives_the_same(per_sample, device, monkeypatch, rng):
-    program, operators = lower(small_layer().circuit), as_list(["ZI", "XY"], 2)
-    half = len(program.slots) // 2
-    slots = Slots(tuple(range(half)), tuple(range(half, len(program.slots))))
-    shapes = (5, half), (5,) * per_sample + (len(slots.weights),), (5, 2)
-    tensors = [torch.tensor(rng.uniform(-2, 2, shape), device=device) for shape in shapes]
-    on_gpu, runs = engine(program, operators, slots), []
-    for size in (5, 2):
-        pieces = [slice(k, min(k + size, 5)) for k in range(0, 5, size)]
-        monkeypatch.setattr(on_gpu, "_pieces", lambda *_, pieces=pieces: pieces)
-        values, kept = on_gpu.forward(*tensors[:2], True)
-        assert (kept.states is None) is (size == 2)
-        runs.append((values, *on_gpu.vjp(*tensors, kept)))
-    for a, b in zip(*runs):
-        assert a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=1e-14)
-
-
-def test_a_state_that_does_not_fit_the_gpu_is_refused(monkeypatch):
-    from qml.native_gpu import engine as module
-
-    on_gpu = engine(lower(QuantumCircuit(3)), as_list("ZZZ", 3), Slots((), ()))
-    weights = type("Weights", (), {"is_cuda": True, "device": "cuda:0", "element_size": lambda self: 8})()
-    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    monkeypatch.setattr(module, "ALWAYS_THERE", 0)
-    monkeypatch.setattr(module, "_free", lambda _: 1 << 10)
-    assert [piece.stop - piece.start for piece in on_gpu._pieces(7, weights)] == [4, 3]
-    monkeypatch.setattr(module, "_free", lambda _: 100)
-    with pytest.raises(LabError, match="use fewer of them, float32, or the CPU"):
-        list(on_gpu._pieces(1, weights))
-
-
 def test_the_ledger_counts_what_ran_on_the_gpu(device):
     layer = small_layer().to(device)
     with qml.ledger(classical=False) as cost:
         layer(torch.ones(3, 2, dtype=torch.float64, device=device)).sum().backward()
     assert (cost.values.circuits, cost.gradients.circuits) == (3, 0)
     assert cost.gradients.gates == 2 * cost.values.gates > 0 and cost.gradients.passes == 6
-
-
-def test_without_triton_a_gpu_tensor_is_refused_and_not_simulated_on_the_cpu(monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "triton" else find(name, *rest))
-    availability.check.cache_clear()
-    with pytest.raises(LabError, match="pip install triton"):
-        availability.check()
