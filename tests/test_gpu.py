@@ -157,7 +157,8 @@ def test_amplitudes_in_memory_agree_with_the_plain_engine(catalogue, device, mon
     assert max(differences(case.circuit, case.observables, 2, False, np.float64, rng, device)) < 1e-12
 
 
-COMPILED = """
+COMPILER = """
+import pathlib, subprocess, tempfile
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
@@ -166,25 +167,47 @@ from qml.native_gpu import kernels
 INTEGERS = {"operations": "*i32", "stages": "*i32", "factors": "*fp64"}
 INTEGERS |= dict.fromkeys(("reads", "terms", "basis", "outside", "starts", "rows"), "*i64")
 INTEGERS |= dict.fromkeys(kernels._COUNTS, "i32")
+
+def compiled(name, shape, warps):
+    kernel = getattr(kernels, name)
+    kinds = {a: "constexpr" if a in shape else INTEGERS.get(a, "*fp32") for a in kernel.arg_names}
+    return triton.compile(ASTSource(kernel, kinds, shape), target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
+"""
+EVERY_KERNEL = """
 SHAPES = {
     "run": dict(QUBITS=3, SAMPLES=4, HAS_START=True, KEEP=True, WIDE=0),
     "run_back": dict(QUBITS=7, SAMPLES=1, HAS_START=True, WIDE=7),
-    "one_pass": dict(QUBITS=9, TILE=7, IS_FIRST=True, WIDE=7), "one_pass_back": dict(QUBITS=9, TILE=5, WIDE=0),
+    "one_pass": dict(QUBITS=9, TILE=7, IS_FIRST=True, WIDE=7), "one_pass_back": dict(QUBITS=9, TILE=5, STORE=1, WIDE=0),
     "measure": dict(QUBITS=9, TILE=5), "weigh": dict(QUBITS=9, TILE=5), "collect": dict(ROWS=4, PARTS=32),
 }
 for name, shape in SHAPES.items():
-    kernel = getattr(kernels, name)
-    kinds = {a: "constexpr" if a in shape else INTEGERS.get(a, "*fp32") for a in kernel.arg_names}
-    made = triton.compile(ASTSource(kernel, kinds, shape), target=GPUTarget("cuda", 90, 32), options={"num_warps": 2})
-    print(name, len(made.asm["cubin"]) > 0)
+    print(name, len(compiled(name, shape, 2).asm["cubin"]) > 0)
+"""
+ASSEMBLED = """
+made = compiled("one_pass_back", dict(QUBITS=24, TILE=12, STORE=2, WIDE=12), 16)
+with tempfile.TemporaryDirectory() as folder:
+    source, target = pathlib.Path(folder, "kernel.ptx"), pathlib.Path(folder, "kernel.cubin")
+    source.write_text(made.asm["ptx"])
+    command = [triton.knobs.nvidia.ptxas.path, "-v", "--gpu-name=sm_90a", source, "-o", target]
+    print(subprocess.run(command, capture_output=True, text=True, check=True).stderr)
 """
 
 
-def test_every_kernel_compiles_for_a_gpu_that_is_not_here():
+def for_a_gpu(code: str) -> str:
+    """What a program prints that compiles kernels instead of interpreting them."""
     environment = {**os.environ, "TRITON_INTERPRET": "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, env=environment, timeout=300)
+    command = [sys.executable, "-c", COMPILER + code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [w for name in KERNELS for w in (name, "True")]
+    return done.stdout
+
+
+def test_every_kernel_compiles_for_a_gpu_that_is_not_here():
+    assert for_a_gpu(EVERY_KERNEL).split() == [w for name in KERNELS for w in (name, "True")]
+
+
+def test_states_and_lambdas_of_a_tile_stay_in_registers():
+    assert "0 bytes spill stores, 0 bytes spill loads" in for_a_gpu(ASSEMBLED)
 
 
 # ---- plans, on the processor
