@@ -130,7 +130,7 @@ class Angles(torch.nn.Module):
             angles = parameters.index_select(-1, self._column)
             angles = angles if self._is_choice else angles * self._factors + self._offset
         else:
-            angles = parameters @ self._factors + self._offset
+            angles = product(parameters, self._factors) + self._offset
         if self._formulas is None:
             return angles
         values = self._formulas(*parameters.unbind(-1))
@@ -138,6 +138,13 @@ class Angles(torch.nn.Module):
         columns = [v.to(angles.dtype) if isinstance(v, torch.Tensor) else angles.new_full((), float(v)) for v in values]
         formulas = torch.stack([column.expand(angles.shape[:-1]) for column in columns], dim=-1)
         return torch.cat([angles, formulas], dim=-1)[..., self._order]
+
+
+def product(values: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """values @ matrix, rounded once: float32 products have ten bits where torch is set to TF32, eight under autocast."""
+    if values.device.type == "mps":  # which has no float64
+        return values @ matrix
+    return (values.double() @ matrix.double()).to(values.dtype)
 
 
 def _compile(expressions: Expressions) -> Callable | None:

@@ -42,7 +42,8 @@ def expectation(
     """
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return _Traced.apply(inputs, weights, seed, handle)
-    return _Eager.apply(evaluation, handle, seed, inputs, weights)
+    # Within a Function nothing says whether gradients are on where it was called.
+    return _Eager.apply(evaluation, handle, seed, torch.is_grad_enabled(), inputs, weights)
 
 
 def _is_batched(tensor: torch.Tensor) -> bool:
@@ -78,15 +79,16 @@ def _sequence(evaluation: Evaluation, seed: torch.Tensor) -> np.random.SeedSeque
 
 class _Eager(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, evaluation, handle, seed, inputs, weights):
+    def forward(ctx, evaluation, handle, seed, has_gradients, inputs, weights):
         ctx.evaluation, ctx.handle, ctx.seed = evaluation, handle, seed
         ctx.save_for_backward(inputs, weights)
-        ctx.needs = needs = ctx.needs_input_grad[3:]
+        ctx.needs = needs = ctx.needs_input_grad[4:]
+        keep = has_gradients and True in needs
         if (gpu := _gpu(evaluation, weights)) is not None:
-            values, ctx.kept = gpu.forward(inputs, weights, True in needs)
+            values, ctx.kept = gpu.forward(inputs, weights, keep)
             return values
         arrays = _array(inputs), _array(weights)
-        values, ctx.kept = evaluation.forward(*arrays, _sequence(evaluation, seed), True in needs)
+        values, ctx.kept = evaluation.forward(*arrays, _sequence(evaluation, seed), keep)
         return _tensor(values, weights)
 
     @staticmethod
@@ -98,7 +100,7 @@ class _Eager(torch.autograd.Function):
             gradients = _EagerVjp.apply(ctx, inputs, weights, cotangents, ctx.seed)
         else:
             gradients = _vjp(ctx, inputs, weights, cotangents, ctx.seed)
-        return None, None, None, *gradients
+        return None, None, None, None, *gradients
 
 
 def _vjp(ctx, inputs, weights, cotangents, seed):

@@ -191,20 +191,17 @@ class QuantumLayer(torch.nn.Module):
 
     def _values(self, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """What `evaluate` gives, of tensors that fit."""
-        if not self.weight_parameters and weights.dtype != inputs.dtype:  # then the inputs say the precision
-            self._binding.to(inputs.dtype)
+        if not self.weight_parameters and (weights.dtype != inputs.dtype or weights.device != inputs.device):
+            self.to(inputs.device, inputs.dtype)  # without weights, the inputs say where and in which precision
             weights = inputs.new_zeros(weights.shape)
         values = expectation(self._evaluation, self._handle, self._seed(), *self._angles(inputs, weights))
-        return values if self._readout is None else self._readout(values, inputs, weights)
+        return values if self._readout is None else _without_autocast(self._readout, values, inputs, weights)
 
     def _angles(self, inputs: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         binding = self._modules["_binding"]  # an attribute of a module that is one costs as much as a small kernel
         if binding.is_identity:
             return inputs, weights
-        if not torch.is_autocast_enabled(inputs.device.type):
-            return binding(inputs, weights)
-        with torch.autocast(inputs.device.type, enabled=False):  # angles in half precision are no angles
-            return binding(inputs, weights)
+        return _without_autocast(binding, inputs, weights)
 
     def _checked_weights(self, weights: torch.Tensor) -> torch.Tensor:
         expected = len(self.weight_parameters)
@@ -271,6 +268,15 @@ class QuantumLayer(torch.nn.Module):
             f"weights({weights}), backend={self.backend.name!r}, "
             f"diff_method={self.method!r}{shots}"
         )
+
+
+def _without_autocast(module: torch.nn.Module, *tensors: torch.Tensor):
+    """What the module gives where autocast is off: angles and values in half precision are none."""
+    kind = tensors[0].device.type
+    if not torch.is_autocast_enabled(kind):
+        return module(*tensors)
+    with torch.autocast(kind, enabled=False):
+        return module(*tensors)
 
 
 class _Parameters:

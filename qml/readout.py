@@ -14,7 +14,7 @@ from qiskit.quantum_info import SparsePauliOp
 from circuits.errors import LabError
 from circuits.expressions import analyse
 from circuits.observables import as_list
-from qml.angles import Angles
+from qml.angles import Angles, product
 
 
 def parameters_of(observables) -> list[Parameter]:
@@ -101,4 +101,4 @@ class Readout(torch.nn.Module):
         """(B, K) from (B, n_measured), (B, n_inputs), and (n_weights,) or (B, n_weights)."""
         rows = weights.expand(len(values), weights.shape[-1])
         coefficients = self._coefficients(torch.cat([inputs, rows], dim=-1))
-        return values @ self._constant + (values[:, self._places] * coefficients) @ self._sums
+        return product(values, self._constant) + product(values[:, self._places] * coefficients, self._sums)

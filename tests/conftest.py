@@ -7,7 +7,9 @@ import sys
 from dataclasses import dataclass
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: test workers share the cores already
-if not any(pathlib.Path("/dev").glob("nvidia[0-9]*")):  # before Triton: without a GPU its kernels run in its interpreter
+import torch
+
+if not torch.cuda.is_available():  # before Triton: without a GPU its kernels run in its interpreter
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 import numpy as np
@@ -223,6 +225,30 @@ class Oracle:
 def oracle() -> Oracle:
     """The dense-matrix road."""
     return Oracle()
+
+
+@pytest.fixture
+def device(monkeypatch) -> torch.device:
+    """The GPU; without one the CPU, whose tensors then take the GPU's road through Triton's interpreter."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    from triton.runtime import interpreter
+
+    from qml.native_gpu import availability
+
+    monkeypatch.setattr(availability, "ON_CPU_TENSORS", True)
+    seen: set[int] = set()
+
+    def call(function, *arguments, **options):
+        """The interpreter makes `triton.language` its own anew at each call within a kernel; once a launch is enough."""
+        where = id(function.fn.__globals__)
+        if not function.fn.__module__.startswith("qml.") and where not in seen:
+            interpreter._patch_lang(function.fn)
+            seen.add(where)
+        return function.rewrite()(*arguments, **options)
+
+    monkeypatch.setattr(interpreter.InterpretedFunction, "__call__", call)
+    return torch.device("cpu")
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from circuits.errors import LabError
 from qml import QuantumLayer
 from qml.diagnosis import doctor
 from qml.native_gpu.availability import missing_gpu
+from studies.gpu_peers.base import layer_step
+from studies.known_ring import KnownRing, known_results
 
 pytestmark = pytest.mark.skipif(bool(missing_gpu()), reason=missing_gpu() or "there is one")
 BOUNDS = {torch.float64: 1e-12, torch.float32: 1e-5}
@@ -43,6 +45,16 @@ def test_values_and_gradients_are_those_of_the_cpu(n_qubits, batch, dtype):
     expected = results(layer(n_qubits, torch.float64), inputs.double())
     found = results(layer(n_qubits, dtype).cuda(), inputs.to("cuda", dtype))
     assert far(found, expected) < BOUNDS[dtype]
+
+
+@pytest.mark.parametrize("n_qubits, dtype", [(26, "float64"), (28, "float32"), (30, "float32")])
+def test_values_and_gradients_beyond_the_cpu_are_those_of_a_closed_form(n_qubits, dtype):
+    workload = KnownRing("ring", n_qubits, 1, 3, dtype)
+    needed = 3 * np.dtype(dtype).itemsize * 2 << n_qubits  # states, lambdas, and what is beside them
+    if torch.cuda.mem_get_info()[0] < needed:
+        pytest.skip(f"{needed >> 30} GiB of GPU memory are not free")
+    found = [part.cpu().numpy() for part in layer_step(workload, torch.device("cuda"))()]
+    assert far(found, known_results(workload)) < BOUNDS[getattr(torch, dtype)]
 
 
 @pytest.mark.parametrize("n_qubits", [4, 14])
@@ -133,9 +145,10 @@ def test_nothing_is_compiled_for_a_second_circuit():
     assert {device: len(caches[0]) for device, caches in kernels.run_back.device_caches.items()} == before
 
 
-def test_doctor_ran_our_kernels_and_found_the_driver():
+def test_doctor_ran_our_kernels_and_has_nothing_against_the_driver():
     checks = {check.name: check for check in doctor().checks}
-    assert checks["GPU, native"].works is True and checks["GPU, driver"].works is True
+    assert checks["GPU, native"].works is True
+    assert checks["GPU, driver"].works is not False  # None where nvidia-smi is not on the PATH
 
 
 # ---- Aer

@@ -93,21 +93,6 @@ def test_inputs_of_another_dtype_are_refused_as_torch_does(layer):
         layer.half()(torch.zeros(2, 3, dtype=torch.float16))
 
 
-def test_half_precision_under_autocast_is_computed_in_the_precision_of_the_weights(circuit):
-    model = torch.nn.Sequential(torch.nn.Linear(5, 3), QuantumLayer(circuit))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert model(torch.rand(2, 5)).dtype == torch.float32
-
-
-def test_angles_are_not_rounded_under_autocast():
-    x = ParameterVector("x", 2)
-    circuit = QuantumCircuit(1)
-    circuit.rx(x[0] + x[1], 0)
-    layer, point = QuantumLayer(circuit), torch.tensor([[1.003, 0.502]])
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.allclose(layer(point), torch.cos(torch.tensor([[1.505]])), atol=1e-6)
-
-
 @pytest.mark.parametrize(
     "inputs, weights",
     [((2, 5), (12,)), ((3,), (12,)), ((2, 3), (3, 12)), ((2, 3), (11,)), (None, (12,))],

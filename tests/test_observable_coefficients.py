@@ -102,3 +102,15 @@ def test_a_coefficient_that_is_not_real_is_refused():
     operator = SparsePauliOp(["ZI"], coeffs=np.array([1j * A], dtype=object))
     with pytest.raises(LabError, match="not real"):
         QuantumLayer(circuit, operator)
+
+
+def test_sums_are_of_full_precision_under_autocast_and_where_terms_cancel():
+    layer, inputs = made().float(), torch.rand(4, 3)
+    expected = layer(inputs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = layer(inputs)
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+    given = ParameterVector("c", 3)
+    operator = SparsePauliOp(["ZI", "IZ", "ZZ"], coeffs=np.array(list(given), dtype=object))
+    large = QuantumLayer(encodings.angle(2), operator, init={"c": [1e8, 1.0, -1e8]})
+    assert large(torch.zeros(1, 2)).item() == 1.0

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from qiskit.quantum_info import SparsePauliOp
 
-from circuits.errors import TooLarge
+from circuits.errors import LabError, TooLarge
 from circuits.paulis import PauliSums
 from circuits.program import Program
 from qml.native_gpu import availability
@@ -64,6 +64,11 @@ class GpuEngine:
         per_sample = weights.dim() == 2
         key = per_sample, needs, weights.dtype, weights.device
         if key not in self._launches:
+            if availability.is_capturing(weights.device):
+                raise LabError(
+                    "the tables of this step are not on the GPU, and cannot be copied there while a CUDA graph is captured: "
+                    "run the step with the same requires_grad, dtype and shape of the weights before capturing it"
+                )
             columns = np.zeros(len(self.program.slots), np.int64)
             columns[self._inputs] = np.arange(len(self._inputs))
             places = np.arange(len(self._weights))
@@ -93,28 +98,35 @@ class GpuEngine:
             self._of_amplitudes[device] = torch.tensor([place[slot] for slot in self.program.amplitudes], device=device)
         return self._of_amplitudes[device]
 
-    def n_bytes(self, batch: int, itemsize: int, gradient: bool = True) -> int:
-        """Memory of a run's states, and with a gradient of lambda and the parts of derivatives."""
-        n_qubits = self.program.n_qubits
-        states = 2 * itemsize << n_qubits
-        if not gradient:
-            return batch * states
-        parts = len(self.plan.operations) << (n_qubits - self.plan.tile_bits)
-        return batch * ((1 if self.plan.is_on_chip else 2) * states + itemsize * parts)
+    @cached_property
+    def _of_one(self) -> dict[tuple[bool, bool], int]:
+        """Numbers that a sample needs in memory, by whether there is a gradient and whether it has weights of its own."""
+        plan, found = self.plan, {}
+        slots = [angle.slot for angle in {operation.angle for operation in plan.operations} if angle.slot is not None]
+        of_inputs = sum(slot in self._inputs for slot in slots)
+        for gradient in (False, True):
+            states = 2 if gradient and not plan.is_on_chip else 1
+            parts = max(len(plan.operations) * gradient, len(plan.terms) * (not plan.is_on_chip))
+            numbers = (2 * states << plan.n_qubits) + (parts << (plan.n_qubits - plan.tile_bits))
+            found[gradient, False], found[gradient, True] = numbers + 3 * of_inputs, numbers + 3 * len(slots)
+        return found
 
-    def _pieces(self, batch: int, weights: torch.Tensor) -> Iterator[slice]:
-        """Parts of the batch whose states and derivatives fit."""
+    def n_bytes(self, batch: int, weights: torch.Tensor, gradient: bool) -> int:
+        """Memory of a run: states, samples' angles, parts of values; with a gradient lambda and the parts of derivatives."""
+        return batch * weights.element_size() * self._of_one[gradient, weights.dim() == 2]
+
+    def _pieces(self, batch: int, weights: torch.Tensor, gradient: bool) -> Iterator[slice]:
+        """Parts of the batch whose states fit, and the derivatives if there is to be a gradient."""
         size = max(1, batch)
-        of_one = self.n_bytes(1, weights.element_size())
-        may_ask = weights.is_cuda and not torch.cuda.is_current_stream_capturing()
-        if batch * of_one > ALWAYS_THERE and may_ask:
-            free = MEMORY_SHARE * _free(weights.device)
-            size = max(1, min(batch, int(free / of_one)))
-            if of_one > free / MEMORY_SHARE:
+        of_one = self.n_bytes(1, weights, gradient)
+        if batch * of_one > ALWAYS_THERE and weights.is_cuda and not availability.is_capturing(weights.device):
+            free = _free(weights.device)
+            if of_one > free:
                 raise TooLarge(
-                    f"simulating {self.program.n_qubits} qubits with a gradient needs {of_one:,} bytes on {weights.device} "
-                    f"and {int(free / MEMORY_SHARE):,} are free: use fewer of them, float32, or the CPU"
+                    f"simulating {self.program.n_qubits} qubits{' with a gradient' * gradient} needs {of_one:,} bytes "
+                    f"on {weights.device} and {free:,} are free: use fewer of them, float32, or the CPU"
                 )
+            size = max(1, min(batch, int(MEMORY_SHARE * free / of_one)))
         yield from (slice(first, min(first + size, batch)) for first in range(0, batch, size))
 
     def forward(self, inputs: torch.Tensor, weights: torch.Tensor, keep: bool) -> tuple[torch.Tensor, Kept]:
@@ -122,7 +134,7 @@ class GpuEngine:
         inputs, weights = inputs.contiguous(), weights.contiguous()
         launch = self._launch(weights, (False, False))
         values = weights.new_empty(len(inputs), self.n_observables)
-        pieces = list(self._pieces(len(inputs), weights))
+        pieces = list(self._pieces(len(inputs), weights, keep))
         kept, keep = Kept(), keep and len(pieces) == 1
         for piece in pieces:
             own = weights[piece] if weights.dim() == 2 else weights
@@ -132,8 +144,7 @@ class GpuEngine:
                 kept.trigonometry, kept.states = trigonometry, states
         return values, kept
 
-    def _prepared(self, launch: Launches, inputs: torch.Tensor, weights: torch.Tensor, kept: Kept | None = None):
-        trigonometry = kept.trigonometry if kept is not None else None
+    def _prepared(self, launch: Launches, inputs: torch.Tensor, weights: torch.Tensor, trigonometry=None):
         if trigonometry is None:
             trigonometry = launch.trigonometry(self._samples(inputs, weights), weights)
         return trigonometry, self._start(inputs, weights), len(inputs)
@@ -144,13 +155,11 @@ class GpuEngine:
         """Derivatives of sum_bk cotangents[b, k] <O_k>_b in the shapes of inputs and weights; zeros where not needed."""
         inputs, weights, cotangents = (tensor.contiguous() for tensor in (inputs, weights, cotangents))
         launch = self._launch(weights, tuple(bool(need) for need in needs))
-        states = None
-        if kept is not None:  # a second gradient computes them again
-            states, kept.states = kept.states, None
+        pieces, states, known = self._left(kept, len(inputs), weights)
         of_samples, of_weights = [], None
-        for piece in self._pieces(len(inputs), weights):
+        for piece in pieces:
             own = weights[piece] if weights.dim() == 2 else weights
-            trigonometry, start, batch = self._prepared(launch, inputs[piece], own, kept)
+            trigonometry, start, batch = self._prepared(launch, inputs[piece], own, known)
             if states is None:
                 scratch = weights.new_empty(batch, self.n_observables)
                 states = launch.forward(trigonometry, start, batch, scratch, True)
@@ -160,6 +169,17 @@ class GpuEngine:
             of_samples.append(rows)
             of_weights = shared if of_weights is None else of_weights + shared
         return self._split(of_samples, of_weights, inputs, weights)
+
+    def _left(self, kept: Kept | None, batch: int, weights: torch.Tensor):
+        """(pieces of the batch, final states, trigonometry) for a gradient; states and trigonometry are of the whole batch.
+
+        A second gradient computes the states again.
+        """
+        kept = kept or Kept()
+        states, kept.states = kept.states, None
+        # With the states there already, less is free than when it was settled that the batch fits in one piece.
+        pieces = list(self._pieces(batch, weights, True)) if states is None else [slice(0, batch)]
+        return pieces, states, kept.trigonometry if len(pieces) == 1 else None
 
     def _with_start(self, rows, shared, of_start, inputs):
         """Derivatives by initial amplitudes put where their slots are."""

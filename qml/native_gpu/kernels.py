@@ -167,9 +167,13 @@ def one_pass(
 def one_pass_back(
     operations, reads, stages, first, last, half, cos, sin, states, bras, gradients, batch, tiles,
     basis, outside, n_outside,
-    QUBITS: tl.constexpr, TILE: tl.constexpr, WIDE: tl.constexpr,
+    QUBITS: tl.constexpr, TILE: tl.constexpr, STORE: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    """The adjoint of `one_pass` on states and lambdas at once; derivatives are (G, B * tiles), a part from each tile."""
+    """The adjoint of `one_pass` on states and lambdas at once; derivatives are (G, B * tiles), a part from each tile.
+
+    Args:
+        STORE: of the results: 2 for all, 1 for the real parts of lambdas, 0 for none.
+    """
     sample, base, entry, row = _tile(basis, outside, n_outside, QUBITS, TILE)
     place, other = (sample << QUBITS) + row, batch.to(tl.int64) << QUBITS
     re, im = tl.load(states + place), tl.load(states + other + place)
@@ -178,10 +182,15 @@ def one_pass_back(
         re, im, bra_re, bra_im, entry, base, sample, operations, reads, stages, first, last, half, cos, sin,
         gradients, batch.to(tl.int64) * tiles, tl.program_id(0).to(tl.int64), 1, batch, WIDE,
     )  # fmt: skip
-    tl.store(states + place, re)
-    tl.store(states + other + place, im)
-    tl.store(bras + place, bra_re)
-    tl.store(bras + other + place, bra_im)
+    if STORE > 0:
+        # Found once more: held since the loads, addresses of 64 bits would take as many registers as the amplitudes.
+        sample, base, entry, row = _tile(basis, outside, n_outside, QUBITS, TILE)
+        place = (sample << QUBITS) + row
+        tl.store(bras + place, bra_re)
+        if STORE == 2:
+            tl.store(bras + other + place, bra_im)
+            tl.store(states + place, re)
+            tl.store(states + other + place, im)
 
 
 @kernel

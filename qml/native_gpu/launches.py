@@ -179,9 +179,10 @@ class Launches:
             states, bras, cotangents, self._terms, self._coefficients, self._n_terms, self.n_observables, batch,
             num_warps=self._warps(True), **shape, **FUSED,
         )  # fmt: skip
-        for first, last, basis, outside, n_outside in reversed(self._passes):
+        for k, (first, last, basis, outside, n_outside) in reversed(list(enumerate(self._passes))):
+            store = 2 if k else int(has_start)  # before the first pass, only Re lambda is read, and by amplitudes alone
             kernels.one_pass_back[(batch * self._tiles,)](
                 *self._program, first, last, *trigonometry, states, bras, gradients, batch, self._tiles,
-                basis, outside, n_outside, WIDE=self._wide, num_warps=self._warps(True), **shape, **FUSED,
+                basis, outside, n_outside, STORE=store, WIDE=self._wide, num_warps=self._warps(True), **shape, **FUSED,
             )  # fmt: skip
         return 2 * bras[0] if has_start else None

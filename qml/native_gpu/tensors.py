@@ -8,6 +8,7 @@ import torch
 
 from circuits.errors import Unsupported
 from qml import costs
+from qml.native_gpu import availability
 from qml.native_gpu.engine import GpuEngine, Kept
 
 
@@ -48,9 +49,8 @@ class OnTensors:
         """`work()`, in the ledger where one is open; seconds are the GPU's then, which is waited for."""
         if not costs.is_open():
             return work()
-        wait = torch.cuda.synchronize if weights.is_cuda else lambda: None
-        wait()
-        n_bytes = self.engine.n_bytes(batch, weights.element_size(), sweeps > 1)
+        _wait(weights.device)
+        n_bytes = self.engine.n_bytes(batch, weights, sweeps > 1)
         with costs.run(
             circuits=prepared * batch,
             shots=0,
@@ -59,5 +59,11 @@ class OnTensors:
             peak_bytes=n_bytes,
         ):
             result = work()
-            wait()
+            _wait(weights.device)
         return result
+
+
+def _wait(device: torch.device) -> None:
+    """Until the GPU has done what it was given; not at all where that goes into a CUDA graph."""
+    if device.type == "cuda" and not availability.is_capturing(device):
+        torch.cuda.synchronize(device)

@@ -6,6 +6,7 @@ A member is a file of this folder with
     REQUIRES, DTYPES           the modules that must be installed; the precisions it computes in
     ON_TORCH_STREAM            whether its work is on torch's current stream, so that device events see it
     MOST_QUBITS                beyond which it is not tried
+    APART                      where it is there and true, the system runs in a process of its own
     build(workload, device)    a function of no arguments that returns (values, d_inputs, d_weights), tensors or arrays
 """
 
@@ -36,7 +37,14 @@ def system(name: str) -> ModuleType:
 
 def missing(name: str) -> list[str]:
     """The modules that a system needs and that are not installed."""
-    return [module for module in system(name).REQUIRES if importlib.util.find_spec(module) is None]
+    return [module for module in system(name).REQUIRES if not _is_there(module)]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that it would be in
+        return False
 
 
 def layer_step(workload: Workload, device: "torch.device", backend="native"):

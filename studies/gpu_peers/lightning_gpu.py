@@ -5,7 +5,7 @@ import torch
 from studies.peers.base import Workload
 from studies.peers.default_qubit import build_on
 
-REQUIRES = ("pennylane", "pennylane_lightning_gpu")
+REQUIRES = ("pennylane", "pennylane_lightning.lightning_gpu")
 DTYPES = ("float64",)
 ON_TORCH_STREAM = False
 MOST_QUBITS = 30

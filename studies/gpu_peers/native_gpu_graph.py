@@ -27,4 +27,6 @@ def build(workload: Workload, device: torch.device):
         graph.replay()
         return found
 
+    replay.step = step  # the graph reads weights, inputs and cotangents where they are, and does not hold them
+
     return replay

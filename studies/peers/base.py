@@ -12,7 +12,7 @@ and adding one is adding such a file.
 """
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import ModuleType
 
@@ -82,6 +82,12 @@ class Workload:
             self._drawn(generator.uniform(0, 6, (*rows, self.n_weights))),
             self._drawn(generator.normal(size=(self.batch, len(self.observables)))),
         )
+
+    def widened(self) -> "Workload":
+        """The same in float64, at these very numbers."""
+        wide = replace(self, dtype="float64")
+        wide.__dict__["numbers"] = tuple(array.astype(np.float64) for array in self.numbers)
+        return wide
 
     def decomposed(self) -> list[Gate]:
         """The same circuit for frameworks without RXX, RYY: H, S, CX and RZ in their place."""

@@ -62,8 +62,12 @@ def build(workload: Workload):
     return jax_step(workload, circuit)
 
 
-def jax_step(workload: Workload, circuit):
-    """Forward and backward of a function (n,), (P,) -> (K,), over the batch, jitted."""
+def jax_step(workload: Workload, circuit, on_device: bool = False):
+    """Forward and backward of a function (n,), (P,) -> (K,), over the batch, jitted.
+
+    Args:
+        on_device: numbers are put on the device once, and results stay there; else they come and go as NumPy arrays.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -75,8 +79,12 @@ def jax_step(workload: Workload, circuit):
 
     gradient = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
 
+    numbers = jax.device_put(workload.numbers) if on_device else workload.numbers
+
     def step():
-        (_, values), (of_inputs, of_weights) = gradient(*workload.numbers)
+        (_, values), (of_inputs, of_weights) = gradient(*numbers)
+        if on_device:
+            return jax.block_until_ready((values, of_inputs, of_weights))
         return np.asarray(values), np.asarray(of_inputs), np.asarray(of_weights)
 
     return step

@@ -7,8 +7,8 @@ REQUIRES = ("tensorcircuit", "jax")
 DTYPES = ("float32", "float64")
 
 
-def build(workload: Workload):
-    """`tensorcircuit.Circuit` under `jax.jit`."""
+def build(workload: Workload, on_device: bool = False):
+    """`tensorcircuit.Circuit` under `jax.jit`; on_device as `jax_step` has it."""
     import jax
     import jax.numpy as jnp
     import tensorcircuit as tc
@@ -29,4 +29,4 @@ def build(workload: Workload):
 
         return jnp.stack([sum(value(*term) for term in terms) for terms in workload.observables])
 
-    return jax_step(workload, circuit)
+    return jax_step(workload, circuit, on_device)
