@@ -9,7 +9,7 @@ QPY is no measure, since it gives such gates a new name each time it writes them
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -72,18 +72,22 @@ def of_circuit(circuit: QuantumCircuit) -> str | None:
 
 
 def of_request(
-    circuit: str | None, backend: str, options: dict, shots: int | None, observables: list[str] | None
-) -> str | None:
-    """Two hashes joined by a dash: of all that was asked for, its seed apart, and of the versions that will answer.
+    circuit: str | None, backend: str, options: dict, shots: int | None, observables: list[str] | None,
+    told: Sequence = (), tokens: Sequence = (),
+) -> str | None:  # fmt: skip
+    """Two hashes joined by a dash: of all that was asked for, its seed apart, and of what will answer: versions, objects.
 
     Args:
         circuit: the hash of `of_circuit`; without one there is none here.
+        told, tokens: what can be said of backend, device and noise that were given as objects, and what tells them apart.
     """
-    return circuit and f"{_short([circuit, backend, options, shots, observables])}-{_short(versions())}"
+    asked = [circuit, backend, options, shots, observables, *told]
+    answering = [versions(), *tokens] if tokens else versions()
+    return circuit and f"{_short(asked)}-{_short(answering)}"
 
 
 def is_same_request(one: str | None, other: str | None) -> bool:
-    """Whether two fingerprints ask for the same, whatever versions answer; False where one is None."""
+    """Whether two fingerprints ask for the same, whatever versions and objects answer; False where one is None."""
     return None not in (one, other) and one.partition("-")[0] == other.partition("-")[0]
 
 
