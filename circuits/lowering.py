@@ -53,6 +53,7 @@ MATRICES = {
 }  # fmt: skip
 
 IGNORED = (lib.Barrier, lib.IGate, Delay)
+READS_NOTHING = "the circuit measures nothing: add circuit.measure_all()"
 LARGEST_MATRIX = 6  # qubits of an undefined gate whose matrix is still taken
 LARGEST_EVOLUTION = 8  # qubits of an exact exponential of a sum that does not commute
 
@@ -258,13 +259,13 @@ def split_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[in
     read: dict[int, int] = {}
     measured: set = set()
     for item in circuit.data:
-        if item.operation.name == "barrier":
+        if isinstance(item.operation, lib.Barrier):
             continue
         if isinstance(item.operation, ControlFlowOp):
             raise Unsupported(f"{item.operation.name!r} is classical control: only backend 'aer' samples such a circuit")
         if measured.intersection(item.qubits):
             raise Unsupported(f"{item.operation.name!r} acts after a measurement: only backend 'aer' samples such a circuit")
-        if item.operation.name == "measure":
+        if isinstance(item.operation, lib.Measure):
             measured.update(item.qubits)
             read[circuit.find_bit(item.clbits[0]).index] = circuit.find_bit(item.qubits[0]).index
         elif item.clbits:
@@ -272,5 +273,16 @@ def split_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[in
         else:
             unitary.append(item)
     if not read:
-        raise LabError("the circuit measures nothing: add circuit.measure_all()")
+        raise LabError(READS_NOTHING)
     return unitary, read
+
+
+def without_idle_bits(circuit: QuantumCircuit) -> QuantumCircuit:
+    """The circuit without its classical bits where nothing uses any of them; else as it is."""
+    is_classical = any(item.clbits for item in circuit.data) or circuit.num_identifiers  # variables need no bits
+    if is_classical or not circuit.num_clbits:
+        return circuit
+    bare = QuantumCircuit(circuit.qubits, *circuit.qregs, name=circuit.name, global_phase=circuit.global_phase)
+    for item in circuit.data:
+        bare.append(item)
+    return bare

@@ -155,6 +155,30 @@ def test_a_circuit_that_measures_nothing_is_measured_whole_and_left_as_it_was(st
     assert circuit.count_ops() == {"x": 1}
 
 
+def test_bits_that_nothing_uses_do_not_change_what_is_found(store):
+    from qiskit.circuit import ClassicalRegister
+
+    circuit = QuantumCircuit(2, 1)
+    circuit.add_register(ClassicalRegister(3, "idle"))
+    circuit.x(0)
+    request = {"backend": "aer", "noise": 0.0, "observables": ["IZ", "ZI"], "seed": SEED, "store": store}
+    assert qml.submit(circuit, **request).result().values.tolist() == [-1, 1]
+    assert qml.submit(circuit, **request | {"shots": None}, method="density_matrix").result().values.tolist() == [-1, 1]
+    circuit.measure(0, 0)
+    assert qml.submit(circuit, **request).result().values.tolist() == [-1, 1]
+
+
+def test_a_circuit_with_variables_and_no_measurement_is_measured_whole(store):
+    from qiskit.circuit.classical import types
+
+    circuit = QuantumCircuit(2)
+    wanted = circuit.add_var("wanted", True)
+    assert wanted.type == types.Bool()
+    with circuit.if_test(wanted):
+        circuit.x(1)
+    assert qml.submit(circuit, "aer", shots=9, store=store).result().counts == {"10": 9}
+
+
 def test_a_circuits_own_measurements_decide_what_is_counted(store):
     circuit = QuantumCircuit(3, 2)
     circuit.x(2)

@@ -11,6 +11,7 @@ from qiskit.circuit import ControlFlowOp, Measure
 from qiskit.quantum_info import SparsePauliOp
 
 from circuits.errors import LabError
+from circuits.lowering import without_idle_bits
 from circuits.observables import as_list
 from qml.backends.base import Backend, check_shots, resolve
 from qml.circuit_files import check_circuit
@@ -139,14 +140,8 @@ def _described(options: dict, noise: Any) -> dict:
 
 def _measured(circuit: QuantumCircuit) -> QuantumCircuit:
     """A copy with every qubit measured at its end."""
-    if any(instruction.clbits for instruction in circuit.data):
-        return circuit.measure_all(inplace=False)
     # Classical bits that nothing was measured into would only pad every outcome with zeros.
-    bare = QuantumCircuit(circuit.qubits, *circuit.qregs, name=circuit.name, global_phase=circuit.global_phase)
-    for instruction in circuit.data:
-        bare.append(instruction)
-    bare.measure_all()
-    return bare
+    return without_idle_bits(circuit).measure_all(inplace=False)
 
 
 def _measures(circuit: QuantumCircuit) -> bool:
