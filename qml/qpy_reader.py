@@ -105,7 +105,7 @@ def _serve() -> None:
     """Read what comes in, and write it anew, until the pipe closes."""
     from qml.submission.process import one_line
 
-    # Without `die_with_parent`: that is at the end of the thread that started this, and others go on reading. The pipe tells.
+    # Without `die_with_parent`: the thread that started this may end while others go on reading. The pipe tells.
     _limit()
     from qiskit import qpy  # noqa: F401
 
