@@ -31,11 +31,6 @@ FILES = int(os.environ.get("QML_LAB_FUZZ", "200"))  # of each of five kinds
 KILLS = int(os.environ.get("QML_LAB_KILLS", "1"))
 
 
-@pytest.fixture
-def store(tmp_path):
-    return tmp_path / "store.sqlite"
-
-
 class Answering(Backend):
     """Answers with its seed."""
 

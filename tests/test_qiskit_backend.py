@@ -263,6 +263,18 @@ def test_the_command_tells_what_a_fake_device_would_get(capsys, tmp_path, monkey
     assert 0 < told["seconds"] < 1 and told["shots"] == 1024
 
 
+def test_a_dry_run_takes_the_options_and_values_that_a_submission_takes(command, tmp_path):
+    program = 'OPENQASM 3;\ninclude "stdgates.inc";\ninput float a;\nqubit[2] q;\nrx(a) q[0];\ncx q[0], q[1];\ncx q[0], q[1];\n'
+    (tmp_path / "f.qasm").write_text(program)
+    (tmp_path / "rows.csv").write_text("0.1\n0.2\n0.3\n")
+    arguments = ("submit", tmp_path / "f.qasm", "--values", tmp_path / "rows.csv", "--backend", "qiskit")
+    arguments = (*arguments, "--device", "fake_manila", "--dry-run", "--json")
+    for level, pairs in ((0, 2), (1, 0)):  # the two gates are one another's inverse
+        told = json.loads(command(*arguments, "--option", f"optimization_level={level}")[1])
+        assert [circuit["two_qubit_gates"] for circuit in told["circuits"]] == [pairs] * 3
+    assert "has no option 'method'" in command(*arguments, "--method", "statevector")[2]
+
+
 def test_ibms_new_primitives_run_on_a_fake_device_and_see_its_noise(tmp_path):
     from qiskit_ibm_runtime.executor_estimator import Estimator
     from qiskit_ibm_runtime.executor_sampler import Sampler
