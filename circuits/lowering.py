@@ -7,7 +7,16 @@ import math
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import AnnotatedOperation, ControlFlowOp, ControlledGate, Delay, Gate, Instruction, Operation
+from qiskit.circuit import (
+    AnnotatedOperation,
+    CircuitInstruction,
+    ControlFlowOp,
+    ControlledGate,
+    Delay,
+    Gate,
+    Instruction,
+    Operation,
+)
 from qiskit.circuit import library as lib
 from qiskit.circuit.annotated_operation import ControlModifier, InverseModifier
 from qiskit.circuit.exceptions import CircuitError
@@ -54,6 +63,9 @@ MATRICES = {
 
 IGNORED = (lib.Barrier, lib.IGate, Delay)
 READS_NOTHING = "the circuit measures nothing: add circuit.measure_all()"
+SPECIAL = {
+    "barrier": lib.Barrier, "measure": lib.Measure, "reset": lib.Reset, "delay": Delay, "initialize": lib.Initialize,
+}  # fmt: skip
 LARGEST_MATRIX = 6  # qubits of an undefined gate whose matrix is still taken
 LARGEST_EVOLUTION = 8  # qubits of an exact exponential of a sum that does not commute
 
@@ -286,3 +298,20 @@ def without_idle_bits(circuit: QuantumCircuit) -> QuantumCircuit:
     for item in circuit.data:
         bare.append(item)
     return bare
+
+
+def without_lookalikes(circuit: QuantumCircuit) -> QuantumCircuit:
+    """The circuit with gates of one's own opened whose names mean something else to Qiskit's passes and to Aer."""
+    if not any(map(_is_lookalike, circuit.data)):
+        return circuit
+    plain = circuit.copy_empty_like()
+    for item in circuit.data:
+        if _is_lookalike(item) and item.operation.definition is not None:
+            plain.compose(item.operation.definition, item.qubits, item.clbits, inplace=True)
+        else:
+            plain.append(item)
+    return plain
+
+
+def _is_lookalike(item: CircuitInstruction) -> bool:
+    return item.name in SPECIAL and not isinstance(item.operation, SPECIAL[item.name])

@@ -176,6 +176,17 @@ def test_a_circuit_with_variables_and_no_measurement_is_measured_whole(store):
     assert qml.submit(circuit, "aer", shots=9, store=store).result().counts == {"10": 9}
 
 
+@pytest.mark.parametrize("name", ["barrier", "measure", "reset", "initialize"])
+@pytest.mark.parametrize("backend", ["native", "aer"])
+def test_a_gate_of_ones_own_runs_whatever_its_name(backend, name, store):
+    flip, circuit = QuantumCircuit(1, name=name), QuantumCircuit(1)
+    flip.x(0)
+    circuit.x(0)
+    circuit.append(flip.to_gate(), [0])
+    assert qml.submit(circuit, backend, shots=7, store=store).result().counts == {"0": 7}
+    assert qml.submit(circuit, backend, shots=None, observables="Z", store=store).result().values == pytest.approx([1])
+
+
 def test_a_circuits_own_measurements_decide_what_is_counted(store):
     circuit = QuantumCircuit(3, 2)
     circuit.x(2)

@@ -11,7 +11,7 @@ from qiskit.circuit import ControlFlowOp, Measure
 from qiskit.quantum_info import SparsePauliOp
 
 from circuits.errors import LabError
-from circuits.lowering import without_idle_bits
+from circuits.lowering import without_idle_bits, without_lookalikes
 from circuits.observables import as_list
 from qml.backends.base import Backend, check_shots, resolve
 from qml.circuit_files import check_circuit
@@ -75,6 +75,7 @@ class Request:
         if not isinstance(circuit, QuantumCircuit):
             raise LabError(f"a job is a qiskit QuantumCircuit, got {type(circuit).__name__}")
         check_circuit(circuit, f"circuit {circuit.name!r}")
+        circuit = without_lookalikes(circuit)
         if self.observables is None:
             return Prepared(circuit if _measures(circuit) else _measured(circuit), None)
         operators = as_list(self.observables, circuit.num_qubits)
