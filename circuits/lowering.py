@@ -7,16 +7,7 @@ import math
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import (
-    AnnotatedOperation,
-    CircuitInstruction,
-    ControlFlowOp,
-    ControlledGate,
-    Delay,
-    Gate,
-    Instruction,
-    Operation,
-)
+from qiskit.circuit import AnnotatedOperation, ControlFlowOp, ControlledGate, Delay, Gate, Instruction, Operation
 from qiskit.circuit import library as lib
 from qiskit.circuit.annotated_operation import ControlModifier, InverseModifier
 from qiskit.circuit.exceptions import CircuitError
@@ -62,10 +53,6 @@ MATRICES = {
 }  # fmt: skip
 
 IGNORED = (lib.Barrier, lib.IGate, Delay)
-READS_NOTHING = "the circuit measures nothing: add circuit.measure_all()"
-SPECIAL = {
-    "barrier": lib.Barrier, "measure": lib.Measure, "reset": lib.Reset, "delay": Delay, "initialize": lib.Initialize,
-}  # fmt: skip
 LARGEST_MATRIX = 6  # qubits of an undefined gate whose matrix is still taken
 LARGEST_EVOLUTION = 8  # qubits of an exact exponential of a sum that does not commute
 
@@ -259,59 +246,3 @@ def _matrix(gate: Operation) -> np.ndarray | None:
         return np.asarray(gate.to_matrix())
     except (AttributeError, CircuitError):
         return None
-
-
-def split_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[int, int]]:
-    """The circuit without its final measurements, and the qubit that each measured classical bit reads.
-
-    Raises:
-        Unsupported: something acts on a qubit or bit after its measurement, or on a classical condition.
-    """
-    unitary = circuit.copy_empty_like()
-    read: dict[int, int] = {}
-    measured: set = set()
-    for item in circuit.data:
-        if isinstance(item.operation, lib.Barrier):
-            continue
-        if isinstance(item.operation, ControlFlowOp):
-            raise Unsupported(f"{item.operation.name!r} is classical control: only backend 'aer' samples such a circuit")
-        if measured.intersection(item.qubits):
-            raise Unsupported(f"{item.operation.name!r} acts after a measurement: only backend 'aer' samples such a circuit")
-        if isinstance(item.operation, lib.Measure):
-            measured.update(item.qubits)
-            read[circuit.find_bit(item.clbits[0]).index] = circuit.find_bit(item.qubits[0]).index
-        elif item.clbits:
-            raise Unsupported(f"{item.operation.name!r} uses classical bits: only backend 'aer' samples such a circuit")
-        else:
-            unitary.append(item)
-    if not read:
-        raise LabError(READS_NOTHING)
-    return unitary, read
-
-
-def without_idle_bits(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit without its classical bits where nothing uses any of them; else as it is."""
-    is_classical = any(item.clbits for item in circuit.data) or circuit.num_identifiers  # variables need no bits
-    if is_classical or not circuit.num_clbits:
-        return circuit
-    bare = QuantumCircuit(circuit.qubits, *circuit.qregs, name=circuit.name, global_phase=circuit.global_phase)
-    for item in circuit.data:
-        bare.append(item)
-    return bare
-
-
-def without_lookalikes(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit with gates of one's own opened whose names mean something else to Qiskit's passes and to Aer."""
-    if not any(map(_is_lookalike, circuit.data)):
-        return circuit
-    plain = circuit.copy_empty_like()
-    for item in circuit.data:
-        if _is_lookalike(item) and item.operation.definition is not None:
-            plain.compose(item.operation.definition, item.qubits, item.clbits, inplace=True)
-        else:
-            plain.append(item)
-    return plain
-
-
-def _is_lookalike(item: CircuitInstruction) -> bool:
-    return item.name in SPECIAL and not isinstance(item.operation, SPECIAL[item.name])

@@ -7,7 +7,7 @@ import numpy as np
 from qiskit import QuantumCircuit, generate_preset_pass_manager
 
 from circuits.errors import LabError, TooLarge, UnknownName, Unsupported
-from circuits.lowering import READS_NOTHING, without_idle_bits
+from circuits.measurements import READS_NOTHING, without_idle_bits
 from circuits.observables import as_list
 from qml import costs
 from qml.backends.base import Backend, Compiled, Slots, by_outcome, check_memory, check_shots

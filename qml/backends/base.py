@@ -22,7 +22,8 @@ from qiskit.quantum_info import SparsePauliOp
 
 from circuits.errors import LabError, TooLarge, Unsupported
 from circuits.families import member, members
-from circuits.lowering import lower, split_measurements
+from circuits.lowering import lower
+from circuits.measurements import split_measurements
 from circuits.observables import as_list
 from circuits.program import Program
 from qml import costs

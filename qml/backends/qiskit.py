@@ -16,7 +16,7 @@ from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparsePauliOp
 
 from circuits.errors import LabError, Unsupported
-from circuits.lowering import READS_NOTHING
+from circuits.measurements import READS_NOTHING
 from qml import costs
 from qml.backends.base import MOST_QUBITS, Backend, Compiled, Slots, by_outcome, check_bound, check_memory, check_shots
 from qml.primitives.estimator import NativeEstimator

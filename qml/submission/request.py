@@ -11,7 +11,7 @@ from qiskit.circuit import ControlFlowOp, Measure
 from qiskit.quantum_info import SparsePauliOp
 
 from circuits.errors import LabError
-from circuits.lowering import without_idle_bits, without_lookalikes
+from circuits.measurements import without_idle_bits, without_lookalikes
 from circuits.observables import as_list
 from qml.backends.base import Backend, check_shots, resolve
 from qml.circuit_files import check_circuit
