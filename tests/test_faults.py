@@ -167,6 +167,8 @@ def test_an_interrupted_read_leaves_no_answer_for_the_next_file(monkeypatch):
     class Interrupting:
         """The header of an answer, at which Ctrl-C arrives."""
 
+        unpack = None
+
         @property
         def size(self):
             raise KeyboardInterrupt

@@ -177,9 +177,8 @@ def without_mystery(circuit: QuantumCircuit) -> QuantumCircuit:
 
 @pytest.mark.parametrize("is_held", [False, True], ids=["alone", "in_a_gate"])
 def test_a_gate_that_nothing_tells_does_not_hide_what_a_file_loses(is_held):
-    circuit = QuantumCircuit(3, name="holder")
+    circuit = QuantumCircuit(2, name="holder")
     circuit.append(StatePreparation([0.6, 0.8]).inverse(), [0])
-    circuit.append(AndGate(2, [1, -1]), [0, 1, 2])
     circuit.append(Gate("mystery", 1, []), [1])
     circuit = gate_alone(circuit.to_gate()) if is_held else circuit
     (again,) = qpy.load(io.BytesIO(packed(circuit)))

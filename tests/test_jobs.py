@@ -22,7 +22,7 @@ from qml.backends.base import Backend
 from qml.commands import submit as command
 from qml.store import Store
 from qml.submission.process import SimulatorProcess
-from qml.submission.request import LARGEST_SEED
+from qml.submission.request import LARGEST_SEED, Request
 from qml.submission.scheduler import current
 
 BACKENDS = ["native", "aer", "pennylane"]
@@ -165,15 +165,15 @@ def test_bits_that_nothing_uses_do_not_change_what_is_found(store):
     assert qml.submit(circuit, **request).result().values.tolist() == [-1, 1]
 
 
-def test_a_circuit_with_variables_and_no_measurement_is_measured_whole(store):
-    from qiskit.circuit.classical import types
+def test_a_circuit_with_variables_keeps_them_when_it_is_measured():
+    from qiskit.circuit.classical import expr, types
 
-    circuit = QuantumCircuit(2)
-    wanted = circuit.add_var("wanted", True)
-    assert wanted.type == types.Bool()
-    with circuit.if_test(wanted):
+    circuit = QuantumCircuit(2, 1)
+    wanted = circuit.add_var("wanted", expr.lift(2, types.Uint(4)))
+    with circuit.if_test(expr.equal(wanted, 2)):
         circuit.x(1)
-    assert qml.submit(circuit, "aer", shots=9, store=store).result().counts == {"10": 9}
+    measured = Request.of("aer", 9, None, None, None, None, {}).prepared(circuit).circuit
+    assert list(measured.iter_declared_vars()) == [wanted] and measured.count_ops()["measure"] == 2
 
 
 @pytest.mark.parametrize("name", ["barrier", "measure", "reset", "initialize"])

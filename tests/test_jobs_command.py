@@ -136,7 +136,7 @@ def test_a_list_has_at_least_one_job(command, store):
     for job in qml.submit([tilted()] * 3, store=store):
         job.result()
     code, out, err = command("jobs", "list", "--limit", -1)
-    assert (code, out) == (2, "") and "-1" in err
+    assert (code, out) == (2, "") and "greater than or equal to 1" in err
     assert len(command("jobs", "list", "--limit", 2, "--json")[1].splitlines()) == 2
 
 
@@ -160,7 +160,7 @@ def test_jobs_that_cannot_be_placed_have_failed_with_the_reason(store, monkeypat
 def test_jobs_whose_worker_does_not_start_have_failed_and_run_again(store, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(detached.sys, "executable", "/bin/false")
-        with pytest.raises(LabError, match="did not start .*: write `qml jobs rerun"):
+        with pytest.raises(LabError, match=r"did not start .*: write `qml jobs rerun"):
             qml.submit([tilted(), tilted()], store=store, detach=True)
     rows = jobs.job_records(store)
     assert [row["state"] for row in rows] == ["failed"] * 2 and "did not start" in rows[0]["error"]

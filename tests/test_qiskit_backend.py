@@ -264,7 +264,7 @@ def test_the_command_tells_what_a_fake_device_would_get(capsys, tmp_path, monkey
 
 
 def test_a_dry_run_takes_the_options_and_values_that_a_submission_takes(command, tmp_path):
-    program = 'OPENQASM 3;\ninclude "stdgates.inc";\ninput float a;\nqubit[2] q;\nrx(a) q[0];\ncx q[0], q[1];\ncx q[0], q[1];\n'
+    program = 'OPENQASM 3;\ninclude "stdgates.inc";\ninput float a;\nqubit[2] q;\nrx(a) q[0];\n' + 2 * "cx q[0], q[1];\n"
     (tmp_path / "f.qasm").write_text(program)
     (tmp_path / "rows.csv").write_text("0.1\n0.2\n0.3\n")
     arguments = ("submit", tmp_path / "f.qasm", "--values", tmp_path / "rows.csv", "--backend", "qiskit")

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import wait
 from pathlib import Path
 
 from circuits.errors import LabError
@@ -58,13 +59,16 @@ def _serve() -> None:
             claimed = set(store.claim(waiting, this_process()))
         records = [row for row in waiting if row["id"] in claimed]
         with placing.failing(records, path):
-            current().enqueue(placing.tasks(records, path, wanted["parallel"], wanted["cluster"], {}))
+            tasks = placing.tasks(records, path, wanted["parallel"], wanted["cluster"], {})
+            current().enqueue(tasks)
     except LabError as error:
         print(" ".join(str(error).split()), flush=True)
         return
     print(READY, flush=True)
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)  # nobody reads that pipe any more
+    # Jobs import what they need: a program that has begun to end allows that no longer for everything.
+    wait([task.future for task in tasks])
 
 
 if __name__ == "__main__":

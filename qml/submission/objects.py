@@ -16,13 +16,14 @@ _WORDS: dict[int, tuple[weakref.ref, str]] = {}
 
 def token(thing: Any) -> list:
     """What no other object has, in this process or another; of one that cannot be watched, another each time."""
-    kept = _WORDS.get(id(thing))
+    number = id(thing)
+    kept = _WORDS.get(number)
     if kept is None or kept[0]() is not thing:  # another object may have been given the number of one that is gone
         try:
-            kept = weakref.ref(thing, lambda _, number=id(thing): _WORDS.pop(number, None)), secrets.token_hex(12)
+            kept = weakref.ref(thing, lambda _: _WORDS.pop(number, None)), secrets.token_hex(12)
         except TypeError:
             return [this_process(), secrets.token_hex(12)]
-        _WORDS[id(thing)] = kept
+        _WORDS[number] = kept
     return [this_process(), kept[1]]
 
 

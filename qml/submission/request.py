@@ -18,7 +18,7 @@ from qml.circuit_files import check_circuit
 from qml.noise import as_model
 from qml.store import now
 from qml.submission import fingerprint
-from qml.submission.objects import called, told, token
+from qml.submission.objects import called, token, told
 from qml.submission.owners import this_process
 from qml.submission.packing import packed
 
