@@ -246,31 +246,3 @@ def _matrix(gate: Operation) -> np.ndarray | None:
         return np.asarray(gate.to_matrix())
     except (AttributeError, CircuitError):
         return None
-
-
-def split_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[int, int]]:
-    """The circuit without its final measurements, and the qubit that each measured classical bit reads.
-
-    Raises:
-        Unsupported: something acts on a qubit or bit after its measurement, or on a classical condition.
-    """
-    unitary = circuit.copy_empty_like()
-    read: dict[int, int] = {}
-    measured: set = set()
-    for item in circuit.data:
-        if item.operation.name == "barrier":
-            continue
-        if isinstance(item.operation, ControlFlowOp):
-            raise Unsupported(f"{item.operation.name!r} is classical control: only backend 'aer' samples such a circuit")
-        if measured.intersection(item.qubits):
-            raise Unsupported(f"{item.operation.name!r} acts after a measurement: only backend 'aer' samples such a circuit")
-        if item.operation.name == "measure":
-            measured.update(item.qubits)
-            read[circuit.find_bit(item.clbits[0]).index] = circuit.find_bit(item.qubits[0]).index
-        elif item.clbits:
-            raise Unsupported(f"{item.operation.name!r} uses classical bits: only backend 'aer' samples such a circuit")
-        else:
-            unitary.append(item)
-    if not read:
-        raise LabError("the circuit measures nothing: add circuit.measure_all()")
-    return unitary, read

@@ -101,8 +101,33 @@ class Table:
         return f"{self.path}, line {self.lines[row]}, column {column + 1}{name}"
 
 
-def load_csv(path: str | os.PathLike, label: str | int | None = "last") -> Dataset:
-    """Features and labels of a CSV file.
+@dataclass(frozen=True)
+class Cells:
+    """The cells of a CSV file, all rows of one length; whether the first is a header, its label column decides."""
+
+    path: Path
+    rows: list[list[str]]
+    lines: list[int]
+
+    @property
+    def n_columns(self) -> int:
+        """Cells per row."""
+        return len(self.rows[0])
+
+    def table(self, label: str | int | None) -> Table:
+        """Header and data, where `label` is the label column.
+
+        Raises:
+            LabError: there is a header and nothing else.
+        """
+        has_header = _is_header(self.rows, label)
+        if has_header and len(self.rows) == 1:
+            raise LabError(f"{self.path} holds a header and no data")
+        return Table(self.path, self.rows[0] if has_header else None, self.rows[has_header:], self.lines[has_header:])
+
+
+def load_csv(file: str | os.PathLike | Cells, label: str | int | None = "last") -> Dataset:
+    """Features and labels of a CSV file, or of one that was read.
 
     Commas, semicolons or tabs; with a header or without: the first row is one if no feature in it is a number, or if
     only its label is not one. Every column but the label must hold finite numbers.
@@ -114,7 +139,7 @@ def load_csv(path: str | os.PathLike, label: str | int | None = "last") -> Datas
         LabError: missing, empty or malformed file, a cell that is no finite number (line and column), a row without a
             label, labels that are fractions.
     """
-    table = read_table(path, label)
+    table = file.table(label) if isinstance(file, Cells) else read_table(file, label)
     position = None if label is None else table.column(label)
     kept = [column for column in range(table.n_columns) if column != position]
     if not kept:
@@ -167,6 +192,15 @@ def read_table(path: str | os.PathLike, label: str | int | None = "last") -> Tab
     """The cells of a CSV file; `label` helps to tell a header from a first row of data.
 
     Raises:
+        LabError: the file is missing, empty, not text, holds a header alone, or its rows differ in length (line number).
+    """
+    return read_cells(path).table(label)
+
+
+def read_cells(path: str | os.PathLike) -> Cells:
+    """The cells of a CSV file, which is read once: it may be a pipe.
+
+    Raises:
         LabError: the file is missing, empty, not text, or its rows differ in length (line number).
     """
     path = Path(path)
@@ -182,10 +216,7 @@ def read_table(path: str | os.PathLike, label: str | int | None = "last") -> Tab
     except csv.Error as error:
         raise LabError(f"{path}, line {reader.line_num}: {error}") from None
     _check_lengths(path, rows, lines)
-    has_header = _is_header(rows, label)
-    if has_header and len(rows) == 1:
-        raise LabError(f"{path} holds a header and no data")
-    return Table(path, rows[0] if has_header else None, rows[has_header:], lines[has_header:])
+    return Cells(path, rows, lines)
 
 
 def _text(path: Path) -> str:

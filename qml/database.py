@@ -38,9 +38,11 @@ class Database:
         path: the file; it and its folders are made when they are not there.
         schema: the statements that make the tables, separated by semicolons.
         application_id: the number in the file's header that says it is ours.
-        version: the format this program writes, the newest it reads.
+        version: the format this program writes. newest: the newest it reads.
         busy_seconds: how long to wait for another process that is writing.
         upgrades: for each older version the statements that make the next one of it.
+        columns: of each table, names and types of those that any file may lack: they are added and hold null. Programs that
+            do not know them go on using the file, so its version stays.
 
     Raises:
         StoreError: the file is locked, truncated, not ours, read-only, a folder or of a newer version.
@@ -53,10 +55,12 @@ class Database:
         application_id: int,
         version: int,
         busy_seconds: float,
+        newest: int | None = None,
         upgrades: Mapping[int, str] | None = None,
+        columns: Mapping[str, Mapping[str, str]] | None = None,
     ):
         self.path, self._application_id, self._version = path, application_id, version
-        self._upgrades, self._found = upgrades or {}, 0
+        self._newest, self._upgrades, self._columns, self._found = newest or version, upgrades or {}, columns or {}, 0
         self._lock = threading.RLock()
         _check_place(path)
         with self._guarded():
@@ -95,6 +99,7 @@ class Database:
         if not self._is_ours():
             self._create(schema)
         self._upgrade()
+        self._add_columns()
         # WAL's memory map is not shared between the hosts of a network file system: there DELETE keeps the file whole.
         mode = "DELETE" if is_on_network(self.path) else "WAL"
         with self._guarded(), contextlib.suppress(sqlite3.OperationalError):
@@ -105,10 +110,10 @@ class Database:
         """True for a file of ours, False for an empty one; anything else raises."""
         application, version, tables = self._marks()
         self._found = version
-        if application == self._application_id and version > self._version:
+        if application == self._application_id and version > self._newest:
             raise StoreError(
                 f"the store {self.path} has format {version}, written by a newer hybrid-qml-lab; this one "
-                f"reads up to {self._version}: upgrade hybrid-qml-lab, or give another file with --store"
+                f"reads up to {self._newest}: upgrade hybrid-qml-lab, or give another file with --store"
             )
         if application != self._application_id and (application or version or tables):
             raise StoreError(
@@ -141,13 +146,28 @@ class Database:
         self._found = self._version
 
     def _upgrade(self) -> None:
-        if self._found == self._version:
+        if self._found >= self._version:
             return
         with self.transaction() as execute:
-            for version in range(self._marks()[1], self._version):  # looked at again: another process may have been first
-                for statement in filter(str.strip, self._upgrades[version].split(";")):
-                    execute(statement)
-            execute(f"PRAGMA user_version = {self._version}")
+            self._is_ours()  # looked at again: another process may have been first, and may be a newer program
+            if self._found < self._version:
+                for version in range(self._found, self._version):
+                    for statement in filter(str.strip, self._upgrades[version].split(";")):
+                        execute(statement)
+                execute(f"PRAGMA user_version = {self._version}")
+
+    def _add_columns(self) -> None:
+        if not self._lacking():
+            return
+        with self.transaction() as execute:
+            for table, name, kind in self._lacking():  # another process may have been first
+                execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+
+    def _lacking(self) -> list[tuple[str, str, str]]:
+        """Table, name and type of each column that this file lacks."""
+        there = {table: {row["name"] for row in self.fetch(f"PRAGMA table_info({table})")} for table in self._columns}
+        wanted = ((table, *column) for table, columns in self._columns.items() for column in columns.items())
+        return [column for column in wanted if column[1] not in there[column[0]]]
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -12,7 +13,7 @@ from circuits.lowering import lower
 from circuits.observables import as_list
 from qml.backends.base import check_bound, check_shots, resolve
 from qml.backends.qiskit import QiskitBackend
-from qml.circuit_files import load_all
+from qml.submission.sweep import Sweep
 from qml.wording import counted
 
 NOTE = "nothing was sent"
@@ -137,7 +138,15 @@ def _primitive(backend: QiskitBackend) -> str:
     return f"{kind.__module__.split('.sampler')[0]}.{kind.__qualname__}"
 
 
-def print_dry_run(files: Sequence[str], backend: str, device: str | None, shots: int | None, observables, as_json: bool):
-    """`qml submit FILE... --dry-run`: the report, or one JSON document."""
-    report = dry_run(load_all(files), resolve(backend, device=device), shots, observables)
+def print_dry_run(
+    circuits: list[QuantumCircuit], values: Any, backend: str, options: dict, shots: int | None, observables, as_json: bool
+) -> None:
+    """`qml submit FILE... --dry-run`: the report, or one JSON document.
+
+    Args:
+        values: of a sweep of the only circuit, else None.
+    """
+    if values is not None:
+        circuits = Sweep.of(circuits[0], values).circuits()
+    report = dry_run(circuits, resolve(backend, **options), shots, observables)
     print(json.dumps(report.as_dict(), indent=2) if as_json else report)

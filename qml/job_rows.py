@@ -23,6 +23,7 @@ JOB_FIELDS = (
 _JSON_FIELDS = frozenset({"options", "observables", "result", "owner", "parameters"})
 _LISTED = tuple(field for field in JOB_FIELDS if field not in ("circuit", "result"))
 _FLYING = f"state IN {IN_FLIGHT}"
+_AS_READ = "state = ? AND owner IS ?"
 MOST_VALUES = 500  # of one SQL statement; SQLite takes 999 at least
 
 
@@ -92,7 +93,7 @@ class JobRows:
         """Jobs become this owner's and wait to be run; those that changed since they were read are left out.
 
         Args:
-            records: rows with "id", "state" and "owner" as they were read.
+            records: rows with "id", "state" and "owner" as they were read, and the "time_limit" to run with.
 
         Returns:
             The ids of those that are now this owner's.
@@ -101,15 +102,20 @@ class JobRows:
         claimed = []
         with self._database.transaction() as execute:
             for record in records:
-                before = record["state"], _owner(record["owner"])
-                if _change(execute, record["id"], wanted, "state = ? AND owner IS ?", before):
+                fields = wanted | {"time_limit": record["time_limit"]}
+                if _change(execute, record["id"], fields, _AS_READ, _as_read(record)):
                     claimed.append(record["id"])
         return claimed
 
-    def remove(self, job_ids: Iterable[str]) -> int:
-        """How many of these jobs, none of them in flight, were taken out of the store for good."""
+    def remove(self, records: Sequence[dict]) -> int:
+        """How many of these jobs were taken out of the store for good; one that changed since it was read stays.
+
+        Args:
+            records: rows with "id", "state" and "owner" as they were read.
+        """
+        query = f"DELETE FROM jobs WHERE id = ? AND {_AS_READ}"
         with self._database.transaction() as execute:
-            return sum(execute("DELETE FROM jobs WHERE id = ?", (job_id,)).rowcount for job_id in job_ids)
+            return sum(execute(query, (record["id"], *_as_read(record))).rowcount for record in records)
 
     def job(self, job_id: str) -> dict:
         """The job with this id, or with the only id that begins so; its circuit is QPY bytes.
@@ -195,6 +201,11 @@ def _plain(value: object) -> object:
     if hasattr(value, "tolist"):  # NumPy and PyTorch scalars and arrays
         return value.tolist()
     raise TypeError(f"{type(value).__name__} {value!r}")
+
+
+def _as_read(record: dict) -> tuple[str, str | None]:
+    """What stands for the marks of _AS_READ."""
+    return record["state"], _owner(record["owner"])
 
 
 def _owner(owner: dict | None) -> str | None:

@@ -18,28 +18,41 @@ from qml.store import Store, default_path, now
 from qml.submission import detached, placing, tagging
 from qml.submission.owners import is_alive, this_process
 from qml.submission.process import perform
-from qml.submission.request import Request, drawn_seed, seed_of
+from qml.submission.request import Request, checked_limit, drawn_seed, seed_of
 from qml.submission.scheduler import current
 from qml.submission.sweep import Sweep
 from qml.submission.task import Result
 
 SLICE_SECONDS = 0.5  # of a wait, after which signals are looked at again
 POLL_SECONDS = 0.05
+ASKED = ("name", "number", "parameters")  # of a circuit in its submission
 
 
 class Job:
-    """A submitted circuit: `id`, `status()`, `result()`, `cancel()`; made by `submit` and `retrieve_job`."""
+    """A submitted circuit: `id`, `status()`, `result()`, `cancel()`; made by `submit` and `retrieve_job`.
 
-    def __init__(self, job_id: str, path: Path):
+    Args:
+        asked: the row of the submission that returns this job, whose answer may be a job of another one.
+    """
+
+    def __init__(self, job_id: str, path: Path, asked: dict | None = None):
         self.id, self._path = job_id, path
+        self._asked = {} if asked is None else {name: asked[name] for name in ASKED}
 
     def __repr__(self) -> str:
         return f"<Job {self.id}: {self.status()}>"
 
     def record(self) -> dict:
-        """The job's row in the store, its state "lost" where the process that ran it is gone."""
+        """The job's row in the store, its state "lost" where the process that ran it is gone.
+
+        Name, number and parameters are those of the submission that returned this job, also where another was first.
+        """
         with Store(self._path) as store:
-            return judged(store.job(self.id))
+            return judged(store.job(self.id)) | self._asked
+
+    def runs_here(self) -> bool:
+        """Whether it is queued or running in this process."""
+        return self.id in current().live
 
     def status(self) -> str:
         """queued, running, done, failed, cancelled or lost."""
@@ -118,8 +131,8 @@ def submit(
         store: a Store or its path; None is the default store.
         parameter_values: a sweep of one circuit with free parameters, a job a row (see `qml.submission.sweep.Sweep`).
         tag: a name for this submission. The same submission under the same tag finds its jobs again, runs those that were
-            lost, cancelled or failed, and records none twice.
-        reuse: whether a job that is done already, of the same circuit and settings (and seed, if given), is the answer.
+            lost, cancelled or failed, and records none twice. Backend objects are compared as far as can be seen.
+        reuse: whether a job that is done, of the same circuit, settings and objects (and seed, if given), is the answer.
         parallel: how many circuits may run at once; None: one, or as many as cores where they are small and hundreds.
         timeout: seconds that each circuit may run, after which it has failed.
         cluster: address of a Dask scheduler whose workers run them (`qml.cluster` says how to start one).
@@ -135,22 +148,19 @@ def submit(
         LabError: what is wrong with the circuits, observables, shots, seed, tag or store.
     """
     request = Request.of(backend, shots, seed, observables, noise, timeout, options)
-    if (detach or cluster is not None) and not request.is_named:
-        raise LabError("another process cannot be given a backend object: name the backend, with plain options")
-    placing.check_parallel(parallel)
+    _check_place(request, detach or cluster is not None, parallel)
     sweep = None if parameter_values is None else Sweep.of(circuits, parameter_values)
     circuits = circuits if sweep is None else sweep.circuits()
     single = isinstance(circuits, QuantumCircuit)
     prepared = [request.prepared(circuit) for circuit in ([circuits] if single else circuits)]
-    records, path = _records(request, prepared, seed, single, tagging.checked(tag)), _store_path(store)
-    if sweep is not None:
-        records = [record | {"parameters": point} for record, point in zip(records, sweep.points(), strict=True)]
+    records, path = _records(request, prepared, seed, single, tagging.checked(tag), sweep), _store_path(store)
     with Store(path) as opened:
         found = tagging.settle(opened, records, tag, reuse, seed is not None)
-        mine = found.new + (found.again if detach else _claimed(opened, found.again))
+        with placing.failing(found.new, path):
+            mine = found.new + _claimed(opened, found.again)
     here = {} if cluster else {r["id"]: partial(_run, request, prepared[r["number"]], r["seed"], r["id"]) for r in mine}
     _set_off(mine, path, parallel, cluster, detach, here)
-    jobs = [Job(job_id, path) for job_id in found.ids]
+    jobs = [Job(job_id, path, record) for job_id, record in zip(found.ids, records, strict=True)]
     return jobs[0] if single else jobs
 
 
@@ -171,24 +181,29 @@ def rerun(
     parallel: int | None = None,
     cluster: str | None = None,
     detach: bool = False,
+    timeout: float | None = None,
 ) -> list[Job]:
     """Jobs that were lost, cancelled or failed are run again, under their ids, with their circuits, settings and seeds.
+
+    Args:
+        timeout: seconds that each may run; None is what each was submitted with.
 
     Raises:
         LabError: one of them is done or in flight, or ran on a backend object that the store cannot hold.
     """
     path = _store_path(store)
     placing.check_parallel(parallel)
+    limit = {} if timeout is None else {"time_limit": checked_limit(timeout)}
     with Store(path) as opened:
-        records = [judged(opened.job(job_id)) for job_id in job_ids]
-        for record in records:
+        rows = {row["id"]: row | limit for row in map(opened.job, job_ids)}  # one may be named twice
+        for record in map(judged, rows.values()):
             if record["state"] == "done" or record["state"] in IN_FLIGHT:
                 raise LabError(f"job {record['id']} is {record['state']}: what is run again was lost, failed or cancelled")
             if not record["named"]:
                 raise LabError(f"job {record['id']} ran on a backend object, which no store holds: submit its circuit again")
-        mine = records if detach else _claimed(opened, [opened.job(record["id"]) for record in records])
+        mine = _claimed(opened, list(rows.values()))
     _set_off(mine, path, parallel, cluster, detach, {})
-    return [Job(record["id"], path) for record in records]
+    return [Job(job_id, path) for job_id in rows]
 
 
 def as_ended(jobs: Iterable[Job]) -> Iterator[Job]:
@@ -224,13 +239,22 @@ def judged(record: dict) -> dict:
     return record | {"state": "lost", "error": f"{reason}, or write `qml jobs rerun {record['id']}`"}
 
 
-def _records(request: Request, prepared: list, seed: int | None, single: bool, tag: str | None) -> list[dict]:
-    """The rows of a submission's circuits, each with its own seed."""
+def _check_place(request: Request, is_elsewhere: bool, parallel: Any) -> None:
+    if is_elsewhere and not request.is_named:
+        raise LabError("another process cannot be given a backend object: name the backend, with plain options")
+    placing.check_parallel(parallel)
+
+
+def _records(
+    request: Request, prepared: list, seed: int | None, single: bool, tag: str | None, sweep: Sweep | None
+) -> list[dict]:
+    """The rows of a submission's circuits, each with its own seed, and of a sweep with its values."""
+    points = [None] * len(prepared) if sweep is None else sweep.points()
     drawn, records = drawn_seed() if seed is None else int(seed), []
-    for number, item in enumerate(prepared):
+    for number, (item, point) in enumerate(zip(prepared, points, strict=True)):
         record = request.record(item, drawn if single else seed_of(drawn, number))
         submission = records[0]["submission"] if records else record["id"]
-        records.append(record | {"submission": submission, "number": number, "tag": tag})
+        records.append(record | {"submission": submission, "number": number, "tag": tag, "parameters": point})
     return records
 
 
@@ -241,10 +265,11 @@ def _claimed(store: Store, records: list[dict]) -> list[dict]:
 
 
 def _set_off(records: list[dict], path: Path, parallel: int | None, cluster: str | None, detach: bool, here: dict) -> None:
-    if detach:
-        detached.start(path, [record["id"] for record in records], parallel, cluster)
-    else:
-        current().enqueue(placing.tasks(records, path, parallel, cluster, here))
+    with placing.failing(records, path):
+        if detach:
+            detached.start(path, [record["id"] for record in records], parallel, cluster)
+        else:
+            current().enqueue(placing.tasks(records, path, parallel, cluster, here))
 
 
 def _run(request: Request, prepared: Any, seed: int, job_id: str) -> dict:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
+from circuits.errors import Unsupported
 from circuits.program import Unitary
-from qml.backends.base import Compiled
+from qml.backends.base import MOST_QUBITS, Compiled
 from qml.diagonalization import Diagonal, commuting_groups, diagonalised
 from qml.seeds import child
 
@@ -24,6 +25,8 @@ class Measured:
     """The groups of a compiled circuit's observables, each with its own change of basis and its own shots."""
 
     def __init__(self, compiled: Compiled):
+        if (n_qubits := compiled.program.n_qubits) > MOST_QUBITS:  # an outcome is a 64-bit integer, and so is a term's mask
+            raise Unsupported(f"values from shots hold {MOST_QUBITS} qubits, got {n_qubits}: ask for exact ones")
         self._compiled = compiled
         self._n_observables = len(compiled.observables)
         self._constants = np.zeros(self._n_observables)

@@ -7,6 +7,7 @@ no byte of a file that was not understood whole comes here. It starts at the fir
 import contextlib
 import io
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SECONDS = 20.0  # for any file, and what it takes at BYTES_A_SECOND
 BYTES_A_SECOND = 200_000
+GRACE = 10.0  # further seconds after which the process ends by itself: whoever watched it may be gone
 MEMORY = 8 << 30  # bytes of addresses, of which Qiskit itself takes one or two
 _READY = b"r"
 _HEADER = struct.Struct("!cQ")  # b"+" for circuits, b"-" for a reason; length of what follows
@@ -50,14 +52,15 @@ class _Reader(ChildProcess):
                 process.stdin.flush()
                 kind, size = _HEADER.unpack(process.stdout.read(_HEADER.size))
                 found = process.stdout.read(size)
-            except (OSError, struct.error):
-                process.kill()
-                process.wait()
-                raise ValueError(_fault(is_late.is_set(), seconds)) from None
+                if len(found) < size:
+                    raise EOFError
+            except BaseException as error:
+                self.stop()  # an answer that nobody read would be taken for that to the next file
+                if isinstance(error, OSError | EOFError | struct.error):
+                    raise ValueError(_fault(is_late.is_set(), seconds)) from None
+                raise
             finally:
                 timer.cancel()
-            if len(found) < size:
-                raise ValueError(_fault(is_late.is_set(), seconds))
             if kind == b"-":
                 raise ValueError(found.decode())
             return found
@@ -83,10 +86,15 @@ def circuits_of(data: bytes) -> list["QuantumCircuit"]:
     """
     from qiskit import qpy
 
-    sound = _reader.read(data, SECONDS + len(data) / BYTES_A_SECOND)
+    sound = _reader.read(data, seconds_for(len(data)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return qpy.load(io.BytesIO(sound))
+
+
+def seconds_for(n_bytes: int) -> float:
+    """How long reading a file of that size may take."""
+    return SECONDS + n_bytes / BYTES_A_SECOND
 
 
 def _fault(is_late: bool, seconds: float) -> str:
@@ -95,9 +103,9 @@ def _fault(is_late: bool, seconds: float) -> str:
 
 def _serve() -> None:
     """Read what comes in, and write it anew, until the pipe closes."""
-    from qml.submission.process import die_with_parent, one_line
+    from qml.submission.process import one_line
 
-    die_with_parent()
+    # Without `die_with_parent`: the thread that started this may end while others go on reading. The pipe tells.
     _limit()
     from qiskit import qpy  # noqa: F401
 
@@ -107,12 +115,14 @@ def _serve() -> None:
     replies.flush()
     while len(head := sys.stdin.buffer.read(8)) == 8:
         data = sys.stdin.buffer.read(struct.unpack("!Q", head)[0])
+        _end_after(seconds_for(len(data)) + GRACE)
         try:
             kind, found = b"+", _renewed(data)
         except (Exception, RecursionError) as error:
             kind, found = b"-", _reason(error, one_line).encode()
         except BaseException as error:  # a panic of Rust's is no Exception
             kind, found = b"-", one_line(error)[:200].encode()
+        _end_after(0)
         replies.write(_HEADER.pack(kind, len(found)) + found)
         replies.flush()
 
@@ -134,6 +144,12 @@ def _renewed(data: bytes) -> bytes:
 def _reason(error: BaseException, one_line) -> str:
     said = str(getattr(error, "message", "") or error)
     return said if said.strip() else one_line(error)
+
+
+def _end_after(seconds: float) -> None:
+    """The system ends this process then, whatever it is doing; 0 takes that back."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _limit() -> None:

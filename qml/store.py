@@ -15,7 +15,8 @@ from circuits.errors import LabError
 from qml.database import Database
 from qml.job_rows import JobRows, encode, read
 
-VERSION = 3
+VERSION = 2
+NEWEST = 3  # for some days of November 2026 the column that any file may lack was a format of its own
 APPLICATION_ID = 0x514D4C53  # "QMLS": `file` and this module tell a store from any other SQLite database
 BUSY_SECONDS = 10.0
 _SINCE_2 = """
@@ -30,8 +31,7 @@ CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint);
 CREATE INDEX jobs_by_submission ON jobs (submission, number);
 CREATE INDEX jobs_by_state ON jobs (state, finished);
 """
-_SINCE_3 = "ALTER TABLE jobs ADD COLUMN parameters TEXT;"
-_UPGRADES = {1: _SINCE_2, 2: _SINCE_3}
+_COLUMNS = {"jobs": {"parameters": "TEXT"}}
 _SCHEMA = """
 CREATE TABLE cases (
   study TEXT NOT NULL, case_id TEXT NOT NULL, settings TEXT NOT NULL, provenance TEXT NOT NULL,
@@ -46,7 +46,7 @@ CREATE TABLE jobs (
   n_qubits INTEGER, backend TEXT NOT NULL, options TEXT, shots INTEGER, seed INTEGER, observables TEXT,
   circuit BLOB, result TEXT, error TEXT, owner TEXT
 );
-""" + _SINCE_2 + _SINCE_3
+""" + _SINCE_2
 
 
 class Store(JobRows):
@@ -64,7 +64,9 @@ class Store(JobRows):
 
     def __init__(self, path: str | os.PathLike | None = None, busy_seconds: float = BUSY_SECONDS):
         self.path = default_path() if path is None else Path(path).expanduser().absolute()
-        self._database = Database(self.path, _SCHEMA, APPLICATION_ID, VERSION, busy_seconds, _UPGRADES)
+        self._database = Database(
+            self.path, _SCHEMA, APPLICATION_ID, VERSION, busy_seconds, NEWEST, upgrades={1: _SINCE_2}, columns=_COLUMNS
+        )
         self._fetch, self._transaction = self._database.fetch, self._database.transaction
 
     def __enter__(self) -> "Store":

@@ -311,3 +311,28 @@ def command(monkeypatch, capsys):
         return caught.value.code or 0, out, err
 
     return call
+
+
+@pytest.fixture
+def store(tmp_path) -> pathlib.Path:
+    """Where a store may be made."""
+    return tmp_path / "store.sqlite"
+
+
+@pytest.fixture
+def counting():
+    """A kind of backend that answers with its seed and counts how often it was asked."""
+    from qml.backends.base import Backend
+
+    class Counting(Backend):
+        name = "counting"
+        calls = 0
+
+        def compile(self, program, observables, slots=None):
+            raise NotImplementedError
+
+        def counts(self, circuit, shots, seed=None):
+            self.calls += 1
+            return {format(seed, "b"): shots}
+
+    return Counting

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import psutil
@@ -28,11 +29,6 @@ from qml.submission import scheduler
 SEED = 20261125
 FILES = int(os.environ.get("QML_LAB_FUZZ", "200"))  # of each of five kinds
 KILLS = int(os.environ.get("QML_LAB_KILLS", "1"))
-
-
-@pytest.fixture
-def store(tmp_path):
-    return tmp_path / "store.sqlite"
 
 
 class Answering(Backend):
@@ -97,12 +93,14 @@ def sources() -> dict[str, bytes]:
     free.rx(2 * angle + angle.sin(), 0)
     loop = 'OPENQASM 3;\ninclude "stdgates.inc";\ninput float a;\nqubit[2] q;\nbit[2] c;\ngate g(x) p { rx(2*x+pi/2) p; }\n'
     loop += "for int i in [0:2] { g(0.3) q[0]; }\nc = measure q;\nif (c == 2) { x q[1]; }\n"
-    packed = {}
-    for name, circuits in {"control": [control], "rich": [rich, free]}.items():
-        file = io.BytesIO()
-        qpy.dump(circuits, file)
-        packed[name] = file.getvalue()
-    return {"qasm2": qasm2.dumps(plain).encode(), "qasm3": qasm3.dumps(control).encode(), "loop": loop.encode()} | packed
+    kept = {"control": as_qpy(control), "rich": as_qpy(rich, free)}
+    return {"qasm2": qasm2.dumps(plain).encode(), "qasm3": qasm3.dumps(control).encode(), "loop": loop.encode()} | kept
+
+
+def as_qpy(*circuits: QuantumCircuit) -> bytes:
+    file = io.BytesIO()
+    qpy.dump(circuits, file)
+    return file.getvalue()
 
 
 def damaged(data: bytes, generator: random.Random, is_text: bool) -> bytes:
@@ -161,6 +159,40 @@ def test_a_reader_that_dies_or_never_ends_is_a_refusal_and_the_next_file_is_read
         reader.read(whole, 60)
     assert killer.wait() == 0 and reader.read(whole, 60)
     reader.stop()
+
+
+def test_an_interrupted_read_leaves_no_answer_for_the_next_file(monkeypatch):
+    files, reader = [as_qpy(QuantumCircuit(1, name=name)) for name in "ab"], qpy_reader._Reader()
+
+    class Interrupting:
+        """The header of an answer, at which Ctrl-C arrives."""
+
+        unpack = None
+
+        @property
+        def size(self):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(qpy_reader, "_HEADER", Interrupting())
+        with pytest.raises(KeyboardInterrupt):
+            reader.read(files[0], 60)
+    (circuit,) = qpy.load(io.BytesIO(reader.read(files[1], 60)))
+    assert circuit.name == "b"
+    reader.stop()
+
+
+def test_the_reader_outlives_the_thread_that_started_it_and_ends_with_its_pipe():
+    data, reader = as_qpy(QuantumCircuit(1)), qpy_reader._Reader()
+    thread = threading.Thread(target=reader.read, args=(data, 60))
+    thread.start()
+    thread.join()
+    process = reader._process
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    assert reader.read(data, 60) and reader._process is process
+    process.stdin.close()
+    assert process.wait(60) == 0
 
 
 # ---- kills

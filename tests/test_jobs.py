@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -18,20 +19,16 @@ from circuits.errors import LabError, UnknownName, Unsupported
 from circuits.observables import parse
 from qml import jobs
 from qml.backends.base import Backend
+from qml.commands import submit as command
 from qml.store import Store
 from qml.submission.process import SimulatorProcess
-from qml.submission.request import LARGEST_SEED
+from qml.submission.request import LARGEST_SEED, Request
 from qml.submission.scheduler import current
 
 BACKENDS = ["native", "aer", "pennylane"]
 SHOTS = 4096
 FIVE_SIGMA = 5
 SEED = 20261123
-
-
-@pytest.fixture
-def store(tmp_path):
-    return tmp_path / "store.sqlite"
 
 
 @pytest.fixture
@@ -155,6 +152,41 @@ def test_a_circuit_that_measures_nothing_is_measured_whole_and_left_as_it_was(st
     assert circuit.count_ops() == {"x": 1}
 
 
+def test_bits_that_nothing_uses_do_not_change_what_is_found(store):
+    from qiskit.circuit import ClassicalRegister
+
+    circuit = QuantumCircuit(2, 1)
+    circuit.add_register(ClassicalRegister(3, "idle"))
+    circuit.x(0)
+    request = {"backend": "aer", "noise": 0.0, "observables": ["IZ", "ZI"], "seed": SEED, "store": store}
+    assert qml.submit(circuit, **request).result().values.tolist() == [-1, 1]
+    assert qml.submit(circuit, **request | {"shots": None}, method="density_matrix").result().values.tolist() == [-1, 1]
+    circuit.measure(0, 0)
+    assert qml.submit(circuit, **request).result().values.tolist() == [-1, 1]
+
+
+def test_a_circuit_with_variables_keeps_them_when_it_is_measured():
+    from qiskit.circuit.classical import expr, types
+
+    circuit = QuantumCircuit(2, 1)
+    wanted = circuit.add_var("wanted", expr.lift(2, types.Uint(4)))
+    with circuit.if_test(expr.equal(wanted, 2)):
+        circuit.x(1)
+    measured = Request.of("aer", 9, None, None, None, None, {}).prepared(circuit).circuit
+    assert list(measured.iter_declared_vars()) == [wanted] and measured.count_ops()["measure"] == 2
+
+
+@pytest.mark.parametrize("name", ["barrier", "measure", "reset", "initialize"])
+@pytest.mark.parametrize("backend", ["native", "aer"])
+def test_a_gate_of_ones_own_runs_whatever_its_name(backend, name, store):
+    flip, circuit = QuantumCircuit(1, name=name), QuantumCircuit(1)
+    flip.x(0)
+    circuit.x(0)
+    circuit.append(flip.to_gate(), [0])
+    assert qml.submit(circuit, backend, shots=7, store=store).result().counts == {"0": 7}
+    assert qml.submit(circuit, backend, shots=None, observables="Z", store=store).result().values == pytest.approx([1])
+
+
 def test_a_circuits_own_measurements_decide_what_is_counted(store):
     circuit = QuantumCircuit(3, 2)
     circuit.x(2)
@@ -248,6 +280,49 @@ def test_a_cancelled_job_delivers_nothing_running_or_queued(bell, store, gate):
         assert job.status() == "cancelled" and job.record()["result"] is None
         with pytest.raises(LabError, match="was cancelled: submit its circuit again"):
             job.result()
+
+
+def elsewhere(store, job_id: str, **fields) -> None:
+    """The row of a job as another process, which cannot be asked, has it."""
+    with Store(store) as opened:
+        opened.update_job(job_id, owner={"host": "elsewhere", "pid": 1, "started": 0.0}, **fields)
+
+
+def test_a_job_that_another_process_took_over_is_told_as_it_ended_there(bell, store, gate, capsys):
+    job = qml.submit(bell, backend=gate, store=store)
+    assert gate.entered.wait(60)
+    elsewhere(store, job.id, state="running")
+    gate.open.set()
+
+    def end() -> None:
+        while job.runs_here():
+            time.sleep(0.01)
+        time.sleep(0.2)
+        elsewhere(store, job.id, state="done", result={"counts": {"1": 5}})
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    command.follow([job], json=True, where="here")
+    thread.join()
+    told = json.loads(capsys.readouterr().out)
+    assert told["state"] == "done" and told["counts"] == {"1": 5}
+
+
+def test_ctrl_c_cancels_what_this_process_runs_and_leaves_the_rest(bell, store, gate, monkeypatch, capsys):
+    mine, other = (qml.submit(bell, backend=gate, store=store) for _ in range(2))
+    assert gate.entered.wait(60)
+    elsewhere(store, other.id, state="running")
+    current().live[other.id].drop()
+
+    def leave(code: int):
+        raise SystemExit(code)
+
+    monkeypatch.setattr(command.os, "_exit", leave)
+    with pytest.raises(SystemExit, match="130"):
+        command._leave([mine, other])
+    assert (mine.status(), other.status()) == ("cancelled", "running")
+    said = f"job {mine.id} is cancelled, what other processes run goes on (1 job), write the same command"
+    assert capsys.readouterr().err == f"error: interrupted: {said} to run it again\n"
 
 
 @pytest.mark.parametrize(

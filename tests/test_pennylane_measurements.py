@@ -121,3 +121,22 @@ def test_means_and_variances_of_whole_observables_are_default_qubits(name, obser
     assert not np.iscomplexobj(sampled)
     # squares of values within 2 of the mean's spread: below 2.5^2 a sample
     assert np.abs(np.subtract(sampled, exact)).max() <= 5 * 2.5 * np.sqrt(max(exact[1], 1e-12) / shots)
+
+
+EVEN = {"gate": lambda: qp.Hadamard(0), "state": lambda: qp.StatePrep(np.ones(2) / 2**0.5, wires=0)}
+
+
+@pytest.mark.parametrize("start", EVEN.values(), ids=EVEN)
+@pytest.mark.parametrize("name", DEVICES)
+def test_parts_of_the_shots_are_samples_like_the_whole(name, start):
+    def sampled(measured, shots):
+        def circuit():
+            start()
+            return measured()
+
+        return qp.set_shots(qp.QNode(circuit, qp.device(name, wires=1, seed=3)), shots)()
+
+    assert np.abs(sampled(lambda: qp.expval(qp.Z(0)), [500, 500])).max() <= 5 / 500**0.5, "seed 3"
+    bits = np.ravel(sampled(lambda: qp.sample(wires=0), 1000))
+    # Each shot differs from the one before it or not: a coin.
+    assert abs(np.count_nonzero(np.diff(bits)) - 999 / 2) <= 5 * (999 / 4) ** 0.5, "seed 3"

@@ -16,6 +16,7 @@ from qiskit.quantum_info import DensityMatrix, SparseObservable
 from circuits import ansatze, encodings
 from circuits.errors import LabError, Unsupported
 from qml import NativeEstimator, NativeEstimatorGradient, NativeSampler, QuantumLayer
+from qml.backends.base import resolve
 from qml.primitives.job import NativeJob
 
 SEED = 20261125
@@ -148,6 +149,35 @@ def test_a_circuit_that_was_changed_is_compiled_again():
     circuit.rx(0.4, 0)
     after = estimator.run([(circuit, "Z")]).result()[0].data.evs
     assert np.allclose([before, after], np.cos([0.3, 0.7]), atol=1e-12)
+
+
+def called(name: str) -> QuantumCircuit:
+    """One qubit turned twice, the second time by a gate of one's own with that name."""
+    flip, circuit = QuantumCircuit(1, name=name), QuantumCircuit(1)
+    flip.x(0)
+    circuit.x(0)
+    circuit.append(flip.to_gate(), [0])
+    return circuit
+
+
+@pytest.mark.parametrize("name", ["barrier", "delay", "reset", "initialize", "measure"])
+def test_a_gate_of_ones_own_is_what_it_does_and_not_what_its_name_says(name):
+    plain = QuantumCircuit(1)
+    plain.x(0)
+    plain.barrier(0)
+    values = [NativeEstimator().run([(circuit, "Z")]).result()[0].data.evs for circuit in (plain, called(name))]
+    assert np.allclose(values, [-1, 1])
+    measured = called(name).measure_all(inplace=False)
+    assert NativeSampler().run([measured], shots=9).result()[0].data.meas.get_counts() == {"0": 9}
+    assert resolve("native").counts(measured, 9) == {"0": 9}
+
+
+def test_one_circuit_without_parameters_may_be_asked_for_in_several_shapes():
+    circuit = QuantumCircuit(1)
+    circuit.ry(0.3, 0)
+    pubs = [(circuit, "Z", np.zeros((*shape, 0))) for shape in ((), (3,), (2, 2))]
+    for ours, theirs in zip(*(cls().run(pubs).result() for cls in ESTIMATORS), strict=True):
+        assert ours.data.evs.shape == theirs.data.evs.shape and np.allclose(ours.data.evs, theirs.data.evs)
 
 
 def middle_measurement() -> QuantumCircuit:

@@ -27,6 +27,7 @@ from circuits.errors import LabError, UnknownName, Unsupported
 from qml import NativeEstimator, NativeSampler, QuantumLayer, ibm
 from qml.backends.base import resolve
 from qml.backends.qiskit import QiskitBackend
+from qml.circuit_files import parse
 from qml.cli import main
 from qml.dry_run import dry_run
 from qml.standard_gates import append_program
@@ -142,6 +143,30 @@ def test_outcomes_of_a_device_come_back_by_registers_mid_circuit_too():
     assert resolve(StatevectorSampler()).counts(flipped, 9) == {"100": 9}
 
 
+LOOSE = """
+OPENQASM 3;
+include "stdgates.inc";
+bit c;
+bit[2] a;
+bit d;
+qubit[4] q;
+x q[0];
+x q[2];
+c = measure q[0];
+a[0] = measure q[1];
+a[1] = measure q[2];
+d = measure q[3];
+"""
+BACKENDS = ["device", "sampler", "qiskit", "native", "aer", "pennylane"]
+
+
+@pytest.mark.parametrize("backend", [GENERIC, StatevectorSampler(), "qiskit", "native", "aer", "pennylane"], ids=BACKENDS)
+def test_bits_of_no_register_are_counted_at_their_places(backend):
+    (circuit,) = parse(LOOSE.encode(), "loose")
+    assert [bool(circuit.find_bit(bit).registers) for bit in circuit.clbits] == [False, True, True, False]
+    assert resolve(backend).counts(circuit, 9, seed=1) == {"0101": 9}
+
+
 def test_the_ledger_counts_circuits_and_shots_once():
     circuit, costs = encodings.angle(2).compose(ansatze.separable(2)), []
     for backend in ("native", "qiskit", GENERIC):
@@ -182,6 +207,7 @@ def test_nothing_to_bind_and_no_rows_work():
         (lambda: dry_run([ghz()], resolve("qiskit"), 5), Unsupported, "--device fake_manila"),
         (lambda: dry_run([ghz()], resolve("native"), 5), Unsupported, "--device fake_manila"),
         (lambda: dry_run([ghz()], resolve(GENERIC), None, ["ZZZ"]), Unsupported, "number of shots"),
+        (lambda: resolve(wide()).estimate(QuantumCircuit(64), "Z" * 64, shots=5), Unsupported, "hold 62 qubits, got 64"),
     ],
 )
 def test_what_cannot_work_raises_one_line_that_names_what_would(attempt, kind, match):
@@ -195,6 +221,10 @@ class Broken(BaseSamplerV2):
 
     def run(self, pubs, *, shots=None):
         raise RuntimeError("out of\nhelium")
+
+
+def wide() -> GenericBackendV2:
+    return GenericBackendV2(64, coupling_map=[[q, q + 1] for q in range(63)], noise_info=False, seed=1)
 
 
 def ghz() -> QuantumCircuit:
@@ -231,6 +261,18 @@ def test_the_command_tells_what_a_fake_device_would_get(capsys, tmp_path, monkey
     assert told["primitive"] == "qiskit_ibm_runtime.executor_sampler.Sampler"
     assert told["circuits"][0]["two_qubit_gates"] == 1 and told["circuits"][0]["gates"]["measure"] == 2
     assert 0 < told["seconds"] < 1 and told["shots"] == 1024
+
+
+def test_a_dry_run_takes_the_options_and_values_that_a_submission_takes(command, tmp_path):
+    program = 'OPENQASM 3;\ninclude "stdgates.inc";\ninput float a;\nqubit[2] q;\nrx(a) q[0];\n' + 2 * "cx q[0], q[1];\n"
+    (tmp_path / "f.qasm").write_text(program)
+    (tmp_path / "rows.csv").write_text("0.1\n0.2\n0.3\n")
+    arguments = ("submit", tmp_path / "f.qasm", "--values", tmp_path / "rows.csv", "--backend", "qiskit")
+    arguments = (*arguments, "--device", "fake_manila", "--dry-run", "--json")
+    for level, pairs in ((0, 2), (1, 0)):  # the two gates are one another's inverse
+        told = json.loads(command(*arguments, "--option", f"optimization_level={level}")[1])
+        assert [circuit["two_qubit_gates"] for circuit in told["circuits"]] == [pairs] * 3
+    assert "has no option 'method'" in command(*arguments, "--method", "statevector")[2]
 
 
 def test_ibms_new_primitives_run_on_a_fake_device_and_see_its_noise(tmp_path):

@@ -1,5 +1,6 @@
 """The store keeps what was committed, gives it back exactly, and says in one line what a file lacks."""
 
+import contextlib
 import os
 import random
 import signal
@@ -13,7 +14,10 @@ import numpy as np
 import pytest
 
 from circuits.errors import LabError, StoreError
-from qml.store import APPLICATION_ID, VERSION, Store, default_path
+from qml import job_rows
+from qml import store as store_module
+from qml.database import Database
+from qml.store import APPLICATION_ID, NEWEST, VERSION, Store, default_path
 
 PROVENANCE = {"commit": "abc", "seconds": 0.25}
 
@@ -290,8 +294,8 @@ def test_another_programs_database_is_refused(path):
 
 def test_a_store_of_a_newer_version_is_refused(filled):
     with sqlite3.connect(filled) as connection:
-        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
-    refusal(filled, f"has format {VERSION + 1}, written by a newer hybrid-qml-lab.*upgrade")
+        connection.execute(f"PRAGMA user_version = {NEWEST + 1}")
+    refusal(filled, f"has format {NEWEST + 1}, written by a newer hybrid-qml-lab.*upgrade")
 
 
 def test_a_folder_a_device_and_a_place_below_a_file_are_refused(tmp_path, filled):
@@ -347,19 +351,89 @@ def test_a_damaged_cell_of_a_job_is_told_in_one_line(filled, column, value):
     assert "\n" not in str(caught.value)
 
 
-def test_a_store_of_format_1_is_brought_up_to_date_with_what_it_holds(path):
-    from qml.store import _SCHEMA, _SINCE_2, _SINCE_3
+def store_of_format_1(path) -> None:
+    from qml.store import _SCHEMA, _SINCE_2
 
     with sqlite3.connect(path) as connection:
-        connection.executescript(_SCHEMA.replace(_SINCE_2 + _SINCE_3, ""))
+        connection.executescript(_SCHEMA.replace(_SINCE_2, ""))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("PRAGMA user_version = 1")
         connection.execute("INSERT INTO jobs (id, created, state, backend) VALUES ('old', '2026', 'done', 'native')")
     connection.close()
+
+
+def version_of(path) -> int:
+    with sqlite3.connect(path) as connection:
+        return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def test_a_store_of_format_1_is_brought_up_to_date_with_what_it_holds(path):
+    store_of_format_1(path)
     for tag in (None, "new"):
         with Store(path) as store:
             (job,) = store.jobs()
             assert job["id"] == "old" and job["tag"] == tag and job["parameters"] is None
             store.update_job("old", tag="new", number=0)
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    assert version_of(path) == VERSION
+
+
+def test_a_store_that_a_newer_program_changes_meanwhile_is_refused_and_keeps_its_format(path, monkeypatch):
+    store_of_format_1(path)
+    begin = Database.transaction
+
+    @contextlib.contextmanager
+    def late(database):
+        with sqlite3.connect(path) as other:
+            other.execute(f"PRAGMA user_version = {NEWEST + 1}")
+        with begin(database) as execute:
+            yield execute
+
+    monkeypatch.setattr(Database, "transaction", late)
+    with pytest.raises(StoreError, match=f"has format {NEWEST + 1}, written by a newer"):
+        Store(path)
+    assert version_of(path) == NEWEST + 1
+
+
+@contextlib.contextmanager
+def older(monkeypatch):
+    """A program from before jobs had parameters."""
+    with monkeypatch.context() as patched:
+        for name in ("JOB_FIELDS", "_LISTED", "_JSON_FIELDS"):
+            known = getattr(job_rows, name)
+            patched.setattr(job_rows, name, type(known)(field for field in known if field != "parameters"))
+        patched.setattr(store_module, "_COLUMNS", {})
+        patched.setattr(store_module, "NEWEST", 2)
+        yield
+
+
+def test_an_older_program_goes_on_with_a_store_that_got_a_column(path, monkeypatch):
+    with older(monkeypatch):
+        old = Store(path)
+        add_jobs(old, "a")
+    with Store(path) as new:
+        new.add_job({"id": "b", "created": "2027", "state": "queued", "backend": "native", "parameters": {"x": 0.5}})
+        assert new.job("a")["parameters"] is None
+    with older(monkeypatch):
+        old.update_job("a", state="done", result={"counts": {"0": 1}})
+        add_jobs(old, "c")
+        old.close()
+        with Store(path) as again:
+            assert [job["id"] for job in again.jobs()] == ["b", "c", "a"] and again.job("b")["state"] == "queued"
+    with Store(path) as new:
+        assert new.job("a")["result"] == {"counts": {"0": 1}} and new.job("b")["parameters"] == {"x": 0.5}
+    assert version_of(path) == VERSION
+
+
+def test_a_store_whose_format_was_raised_for_that_column_is_read(filled):
+    with sqlite3.connect(filled) as connection:
+        connection.execute(f"PRAGMA user_version = {NEWEST}")
+    with Store(filled) as store:
+        assert store.job("f00")["parameters"] is None and store.rows("plateau")
+
+
+def test_a_job_that_changed_since_it_was_read_is_not_removed(path):
+    with Store(path) as store:
+        add_jobs(store, "a", "b")
+        rows = store.jobs()
+        store.update_job("a", state="running")
+        assert store.remove(rows) == 1 and [job["id"] for job in store.jobs()] == ["a"]

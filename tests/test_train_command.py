@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -273,6 +275,19 @@ def test_predict_reads_a_file_without_labels(qml, table, model, tmp_path):
     for one, other in zip(labelled["predictions"], bare["predictions"]):
         assert one["prediction"] == other["prediction"]
         assert one["probability"] == other["probability"]
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/fd").exists(), reason="this system has no /dev/fd")
+@pytest.mark.parametrize("options", [[], ["--label", "kind"]], ids=["last", "named"])
+def test_predict_reads_a_pipe_once(qml, table, model, options):
+    file = table("new.csv", seed=5)
+    reading, writing = os.pipe()
+    os.write(writing, file.read_bytes())
+    os.close(writing)
+    code, out, _ = qml("predict", model, f"/dev/fd/{reading}", "--json", *options)
+    os.close(reading)
+    assert code == 0
+    assert json.loads(out)["predictions"] == json.loads(qml("predict", model, file, "--json")[1])["predictions"]
 
 
 @pytest.mark.parametrize(

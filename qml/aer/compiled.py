@@ -12,7 +12,7 @@ from circuits.errors import LabError
 from circuits.paulis import PauliSums
 from qml.aer.adjoint import TwoRuns
 from qml.aer.circuits import append_program
-from qml.backends.base import Compiled, check_memory
+from qml.backends.base import Compiled, check_memory, random_generators
 
 MOST_QUBITS = 22  # of a run with a batch register: larger batches are cut
 
@@ -101,25 +101,27 @@ class AerCircuit(Compiled):
 
     def _sample(self, inputs, weights, shots, seed) -> np.ndarray:
         self._pieces(1, weights.dtype)
-        seed_simulator = int(seed.generate_state(1)[0] >> 1)
+        counts = self._counts(inputs, weights, shots, int(seed.generate_state(1)[0] >> 1))
+        # Aer says how often, not in which order; whoever takes a part of the shots needs one that is drawn too.
+        return np.stack([g.permutation(_outcomes(own)) for g, own in zip(random_generators(seed, len(inputs)), counts)])
+
+    def _counts(self, inputs, weights, shots, seed_simulator: int) -> Iterator[dict[str, int]]:
+        """Outcomes of each row, in hexadecimal, and how often each was seen."""
         if self.program.amplitudes or self.program.is_evolving:
-            return self._sample_apart(inputs, weights, shots, seed_simulator)
+            yield from self._counts_apart(inputs, weights, shots, seed_simulator)
+            return
         circuit, parameters = self._parametric
         circuit = circuit.copy()
         circuit.measure_all()
-        results = self._rows(circuit, parameters, inputs, weights, shots=shots, seed_simulator=seed_simulator)
-        return np.stack([_outcomes(data["counts"]) for data in results])
+        for data in self._rows(circuit, parameters, inputs, weights, shots=shots, seed_simulator=seed_simulator):
+            yield data["counts"]
 
-    def _sample_apart(self, inputs, weights, shots, seed_simulator) -> np.ndarray:
-        """Of initial states and evolutions, which cannot be bound at run time."""
-        outcomes = []
+    def _counts_apart(self, inputs, weights, shots, seed_simulator: int) -> Iterator[dict[str, int]]:
+        """The same of initial states and evolutions, which cannot be bound at run time."""
         for row, circuit in enumerate(self._apart(inputs, weights)):
             circuit.measure_all()
-            result = self.backend.run(
-                circuit, weights.dtype, shots=shots, seed_simulator=(seed_simulator + 7919 * row) % 2**31
-            )
-            outcomes.append(_outcomes(result.data(0)["counts"]))
-        return np.stack(outcomes)
+            drawn = (seed_simulator + 7919 * row) % 2**31
+            yield self.backend.run(circuit, weights.dtype, shots=shots, seed_simulator=drawn).data(0)["counts"]
 
     def _saved_apart(self, inputs, weights, save: Callable[[QuantumCircuit], None]) -> Iterator[dict]:
         """What Aer saves of each sample's own circuit."""

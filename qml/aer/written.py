@@ -13,7 +13,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from circuits.errors import Unsupported
 from circuits.program import Program, Unitary
-from qml.backends.base import MOST_QUBITS, Backend, Compiled, Slots
+from qml.backends.base import Backend, Compiled, Slots
 from qml.measurement import Measured
 
 # The gates of `measurement` and `diagonalization` in Qiskit's names.
@@ -89,8 +89,6 @@ def estimate(
         aer: a backend with a noise model or a method of its own.
         circuit: no free parameters and no classical bits.
     """
-    if circuit.num_qubits > MOST_QUBITS:
-        raise Unsupported(f"values from shots hold {MOST_QUBITS} qubits, got {circuit.num_qubits}: ask for exact ones")
     program = Program(circuit.num_qubits, ())
     measured = Measured(_Written(aer, circuit, program, observables))
     means, errors = measured.estimate(np.zeros((1, 0)), np.zeros(0), shots, np.random.SeedSequence(seed))

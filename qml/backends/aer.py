@@ -7,9 +7,10 @@ import numpy as np
 from qiskit import QuantumCircuit, generate_preset_pass_manager
 
 from circuits.errors import LabError, TooLarge, UnknownName, Unsupported
+from circuits.measurements import READS_NOTHING, without_idle_bits
 from circuits.observables import as_list
 from qml import costs
-from qml.backends.base import Backend, Compiled, Slots, check_memory, check_shots
+from qml.backends.base import Backend, Compiled, Slots, by_outcome, check_memory, check_shots
 
 METHODS = ("automatic", "statevector", "density_matrix", "stabilizer", "matrix_product_state", "extended_stabilizer")
 MOST_CHECKED = {"automatic": 28, "statevector": 28, "density_matrix": 13}  # qubits Aer allows on any machine of today
@@ -169,6 +170,7 @@ class AerBackend(Backend):
             return super().estimate(circuit, observables, shots, seed)
         if shots is None and self.method != "density_matrix":
             self.refuse_noise("an exact expectation value without method='density_matrix'")
+        circuit = without_idle_bits(circuit)
         if circuit.num_clbits:
             raise Unsupported("expectation values need a circuit without classical bits: remove its measurements first")
         from qml.aer import written
@@ -183,8 +185,11 @@ class AerBackend(Backend):
         """As every backend's, and also for measurements in the middle, resets and classical control."""
         check_shots(shots)
         drawn = np.random.SeedSequence(seed).generate_state(1)[0] >> 1
-        counts = self.run_rewritten(self.rewritten(circuit), shots=shots, seed_simulator=int(drawn)).get_counts(0)
-        return {str(key): int(number) for key, number in counts.items()}
+        data = self.run_rewritten(self.rewritten(circuit), shots=shots, seed_simulator=int(drawn)).data(0)
+        if "counts" not in data:
+            raise LabError(READS_NOTHING)
+        # Not by Aer's own `get_counts`, which leaves out the bits of no register.
+        return by_outcome({int(key, 16): int(number) for key, number in data["counts"].items()}, circuit)
 
     def rewritten(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """The circuit as it was written, its gates decomposed only where Aer, its noise or its device has none such."""

@@ -9,9 +9,10 @@ Arrays are NumPy, float32 or float64, and results have the dtype of `weights`.
 import importlib.util
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +22,8 @@ from qiskit.quantum_info import SparsePauliOp
 
 from circuits.errors import LabError, TooLarge, Unsupported
 from circuits.families import member, members
-from circuits.lowering import lower, split_measurements
+from circuits.lowering import lower
+from circuits.measurements import split_measurements
 from circuits.observables import as_list
 from circuits.program import Program
 from qml import costs
@@ -228,7 +230,7 @@ class Backend(ABC):
         for clbit, qubit in read.items():
             register |= (outcomes >> qubit & 1) << clbit
         values, numbers = np.unique(register, return_counts=True)
-        return {_spaced(int(v), circuit): int(k) for v, k in zip(values, numbers)}
+        return by_outcome(dict(zip(values.tolist(), numbers.tolist())), circuit)
 
     def estimate(
         self, circuit: QuantumCircuit, observables, shots: int | None = None, seed: int | None = None
@@ -258,16 +260,23 @@ def check_bound(circuit: QuantumCircuit) -> None:
         raise LabError(f"the circuit has free parameters ({names}): bind them with circuit.assign_parameters first")
 
 
-def _spaced(value: int, circuit: QuantumCircuit) -> str:
-    """The bit string of a classical value with a space between registers, as Qiskit prints counts."""
-    bits, end = format(value, f"0{circuit.num_clbits}b"), circuit.num_clbits
-    if sum(register.size for register in circuit.cregs) != circuit.num_clbits:
-        return bits
-    words = []
-    for register in circuit.cregs:
-        words.append(bits[end - register.size : end])
-        end -= register.size
-    return " ".join(reversed(words))
+def by_outcome(numbers: Mapping[int, int], circuit: QuantumCircuit) -> dict[str, int]:
+    """Counts in Qiskit's format, a space between registers, from those by the value of all classical bits.
+
+    Where a bit is in no register or in several, outcomes are all bits in their order, without spaces.
+    """
+    n_bits, registers = circuit.num_clbits, circuit.cregs[::-1]
+    order, sizes = [circuit.find_bit(bit).index for r in registers for bit in reversed(r)], [r.size for r in registers]
+    usual = list(range(n_bits))[::-1]
+    if sorted(order) != usual[::-1]:
+        order, sizes = usual, [n_bits]
+    cuts = [slice(end - size, end) for end, size in zip(accumulate(sizes), sizes)]
+    found = {}
+    for value, number in numbers.items():
+        bits = format(value, f"0{n_bits}b")
+        bits = bits if order == usual else "".join(bits[-1 - place] for place in order)
+        found[" ".join(bits[cut] for cut in cuts)] = number
+    return found
 
 
 def resolve(backend: "str | Backend | Any" = "native", **options: Any) -> Backend:

@@ -3,11 +3,12 @@
 import copy
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit, generate_preset_pass_manager
-from qiskit.circuit import ParameterVector
+from qiskit.circuit import ClassicalRegister, ParameterVector
 from qiskit.circuit.library import StatePreparation
 from qiskit.primitives import BackendSamplerV2, BaseEstimatorV2, BaseSamplerV2, StatevectorEstimator, StatevectorSampler
 from qiskit.primitives.containers.bindings_array import BindingsArray
@@ -15,15 +16,15 @@ from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparsePauliOp
 
 from circuits.errors import LabError, Unsupported
+from circuits.measurements import READS_NOTHING
 from qml import costs
-from qml.backends.base import MOST_QUBITS, Backend, Compiled, Slots, check_bound, check_memory, check_shots
+from qml.backends.base import MOST_QUBITS, Backend, Compiled, Slots, by_outcome, check_bound, check_memory, check_shots
 from qml.primitives.estimator import NativeEstimator
 from qml.primitives.sampler import NativeSampler
 from qml.standard_gates import append_program
 
 EXACT = ((StatevectorEstimator, StatevectorSampler), (NativeEstimator, NativeSampler))
 MOST_QUBITS_OF_PROBABILITIES = 10
-READS_NOTHING = "the circuit measures nothing: add circuit.measure_all()"
 
 
 class QiskitCircuit(Compiled):
@@ -250,12 +251,34 @@ class QiskitBackend(Backend):
         check_bound(circuit)
         if not any(item.clbits for item in circuit.data):
             raise LabError(READS_NOTHING)
-        sampler, ready = self.sampler(np.random.SeedSequence(seed)), self.transpiled(circuit)
+        whole = _with_registers(circuit)
+        sampler, ready = self.sampler(np.random.SeedSequence(seed)), self.transpiled(whole)
         with costs.run(circuits=1, shots=shots, gates=ready.size(), passes=ready.size()):
             (result,) = self.run(sampler, [(ready, None, shots)])
-        words = [getattr(result.data, register.name).get_bitstrings() for register in reversed(circuit.cregs)]
-        keys, numbers = np.unique([" ".join(word) for word in zip(*words)], return_counts=True)
-        return {str(key): int(number) for key, number in zip(keys, numbers)}
+        rows, numbers = np.unique(_bits(result.data, whole), axis=0, return_counts=True)
+        values = [int("".join(map(str, row[::-1])), 2) for row in rows.tolist()]
+        return by_outcome(dict(zip(values, numbers.tolist())), circuit)
+
+
+def _with_registers(circuit: QuantumCircuit) -> QuantumCircuit:
+    """The circuit with a register for each bit that has none: of such bits a sampler says nothing."""
+    loose = [bit for bit in circuit.clbits if not circuit.find_bit(bit).registers]
+    if not loose:
+        return circuit
+    whole, names = circuit.copy(), {register.name for register in circuit.cregs}
+    free = (name for number in count() if (name := f"loose{number}") not in names)
+    for bit in loose:  # one for each: Qiskit's sampler takes a register's bits for neighbours
+        whole.add_register(ClassicalRegister(bits=[bit], name=next(free)))
+    return whole
+
+
+def _bits(data: Any, circuit: QuantumCircuit) -> np.ndarray:
+    """(shots, n_clbits) of 0 and 1, by the places of the bits in the circuit."""
+    read = {r: getattr(data, r.name).to_bool_array("little") for r in circuit.cregs if r.size}
+    bits = np.zeros((len(next(iter(read.values()))), circuit.num_clbits), np.uint8)
+    for register, own in read.items():
+        bits[:, [circuit.find_bit(bit).index for bit in register]] = own
+    return bits
 
 
 def _behind(primitive: Any) -> BackendV2 | None:

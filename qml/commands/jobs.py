@@ -1,11 +1,13 @@
 """`qml jobs`: what was submitted, and its results again; jobs cancelled, run again, and removed."""
 
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from circuits.errors import LabError
+from qml.wording import counted
 
 STORE = typer.Option(help="The file that keeps jobs.")
 JSON = typer.Option("--json", help="Print one JSON object a job, a line each.")
@@ -25,7 +27,7 @@ def register(app: typer.Typer) -> None:
 def list_jobs(
     state: Annotated[str | None, typer.Option(help=f"Only those that are {', '.join(STATES)}.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only those of this tag.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the newest so many.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the newest so many.")] = None,
     store: Annotated[str | None, STORE] = None,
     json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -77,7 +79,8 @@ def cancel(job_ids: Annotated[list[str], IDS], store: Annotated[str | None, STOR
     """Cancel jobs that are queued or running, whichever process runs them."""
     from qml.jobs import retrieve_job
 
-    jobs = [retrieve_job(job_id, store) for job_id in job_ids]
+    found = (retrieve_job(job_id, store) for job_id in job_ids)
+    jobs = {job.id: job for job in found}.values()  # one may be named twice
     ended = [job for job in jobs if not job.cancel()]
     for job in jobs:
         if job not in ended:
@@ -90,6 +93,7 @@ def rerun(
     job_ids: Annotated[list[str] | None, IDS] = None,
     lost: Annotated[bool, typer.Option("--lost", help="All jobs whose process ended before they did.")] = False,
     parallel: Annotated[int | None, typer.Option(help="How many circuits may run at once.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds that each may run, in place of its own.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Leave; a process of its own runs them.")] = False,
     cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers run them.")] = None,
     store: Annotated[str | None, STORE] = None,
@@ -99,12 +103,16 @@ def rerun(
     from qml.commands.submit import follow
     from qml.jobs import rerun as again
 
-    ids = [*(job_ids or []), *(record["id"] for record in (_chosen(store, ["lost"], None)[::-1] if lost else []))]
+    records = _chosen(store, ["lost"], None)[::-1] if lost else []
+    ids = [*(job_ids or []), *(record["id"] for record in records if record["named"])]
     if not ids and not lost:
         raise LabError("no job was given: write `qml jobs rerun ID`, or `qml jobs rerun --lost`")
-    jobs = again(ids, store, parallel, cluster, detach)
+    if objects := [record["id"] for record in records if not record["named"]]:
+        shown = ", ".join(objects[:4]) + (f" and {len(objects) - 4:,} more" if len(objects) > 4 else "")
+        print(f"left out: {shown} ran on a backend object, which no store holds: submit again", file=sys.stderr)
+    jobs = again(ids, store, parallel, cluster, detach, timeout)
     if detach or not jobs:
-        print("\n".join(job.id for job in jobs) or "no job was lost")
+        print("\n".join(job.id for job in jobs) or f"no {'other ' if objects else ''}job was lost")
         return
     follow(jobs, json, "this machine" if cluster is None else cluster)
 
@@ -117,21 +125,22 @@ def gc(
     store: Annotated[str | None, STORE] = None,
 ) -> None:
     """Remove jobs that failed, were cancelled or were lost, and with --done all that ended; none in flight."""
+    from qml.jobs import judged
     from qml.store import Store
 
     if not days >= 0:
         raise LabError(f"--days must be a number of at least 0, got {days:g}")
     before = (datetime.now(UTC) - timedelta(days=min(days, 36500))).isoformat(timespec="milliseconds")
     states = ["failed", "cancelled", "lost", *(["done"] if done else [])]
-    ids = [record["id"] for record in _chosen(store, states, tag) if record["created"] <= before]
-    what = f"{len(ids):,} job{'s' * (len(ids) != 1)} ({', '.join(states)}) older than {days:g} days"
-    if dry_run:
-        print(f"would remove {what}")
-        return
+    what = f"({', '.join(states)}) older than {days:g} days"
     with Store(store) as opened:
-        opened.remove(ids)
+        old = [row for row in opened.jobs(**_tagged(tag)) if row["created"] <= before and judged(row)["state"] in states]
+        if dry_run:
+            print(f"would remove {counted(len(old), 'job')} {what}")
+            return
+        removed = opened.remove(old)
         opened.compact()
-    print(f"removed {what}")
+    print(f"removed {counted(removed, 'job')} {what}")
 
 
 def _chosen(store: str | None, states: list[str] | None, tag: str | None) -> list[dict]:
@@ -142,5 +151,9 @@ def _chosen(store: str | None, states: list[str] | None, tag: str | None) -> lis
     for state in states or ():
         if state not in STATES:
             raise UnknownName("state of a job", state, STATES)
-    records = job_records(store, **({} if tag is None else {"tag": tag}))
+    records = job_records(store, **_tagged(tag))
     return [record for record in records if states is None or record["state"] in states]
+
+
+def _tagged(tag: str | None) -> dict[str, str]:
+    return {} if tag is None else {"tag": tag}

@@ -1,10 +1,13 @@
 """`qml predict MODEL FILE`: what a trained classifier says about the rows of a CSV file."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from circuits.errors import LabError
+
+if TYPE_CHECKING:
+    from qml.data import Cells
 
 
 def register(app: typer.Typer) -> None:
@@ -26,24 +29,24 @@ def predict(
     A file with as many columns as the model has features is read as one without labels. With one column more, the label
     is the column that held it in training, unless --label names another.
     """
-    from qml.data import read_table
+    from qml.data import read_cells
 
-    read_table(file, label or "last")  # a file that cannot be read is said before torch is imported, which takes seconds
+    cells = read_cells(file)  # a file that cannot be read is said before torch is imported, which takes seconds
     from qml import models
 
     classifier, about = models.load(model)
-    data = _read(file, label, classifier.n_features_in_, about)
+    data = _read(cells, file, label, classifier.n_features_in_, about)
     probabilities = classifier.predict_proba(data.features)
     document = _document(model, file, classifier.classes_.tolist(), probabilities, data.labels)
     _print(document, json)
 
 
-def _read(file: str, label: str | None, n_features: int, about: dict):
+def _read(cells: "Cells", file: str, label: str | None, n_features: int, about: dict):
     """The rows of the file, with labels if it has them."""
-    from qml.data import load_csv, read_table
+    from qml.data import load_csv
 
     if label is None:
-        n_columns = read_table(file).n_columns
+        n_columns = cells.n_columns
         if n_columns == n_features + 1:
             label = "last" if about["label"] is None else str(about["label"])
         elif n_columns != n_features:
@@ -51,7 +54,7 @@ def _read(file: str, label: str | None, n_features: int, about: dict):
                 f"{file} has {n_columns} columns: the model was trained on {n_features} features, "
                 f"so {n_features} columns are needed, or {n_features + 1} with the label"
             )
-    data = load_csv(file, label)
+    data = load_csv(cells, label)
     found = data.features.shape[1]
     if found != n_features:
         raise LabError(f"{file} has {found} features beside its label: the model was trained on {n_features}")

@@ -55,26 +55,31 @@ def submit(
     if schema:
         print(report.schema(), end="")
         return
-    if not files:
-        raise LabError("no circuit was given: write `qml submit FILE`, or `qml submit -` for standard input")
-    if noise is not None and backend != "aer":
-        raise Unsupported(f"--noise works on backend aer, got --backend {backend}: write --backend aer")
-    if exact and not observable:
-        raise LabError("--exact gives expectation values, and no --observable was given: write --observable ZZ")
+    _check(files, backend, noise, exact, observable)
+    options = {"device": device, "method": method, **_options(option or [])}
     if dry_run:
         from qml.dry_run import print_dry_run
 
-        print_dry_run(files, backend, device, None if exact else shots, observable or None, json)
+        print_dry_run(*_circuits(files, values), backend, options, None if exact else shots, observable or None, json)
         return
     jobs = _submitted(
-        files, values, backend=backend, device=device, method=method, shots=None if exact else shots, seed=seed,
-        noise=_noise(noise), observables=observable or None, store=store, parallel=parallel, timeout=timeout, tag=tag,
-        reuse=reuse, detach=detach, cluster=cluster, **_options(option or []),
+        files, values, backend=backend, shots=None if exact else shots, seed=seed, noise=_noise(noise), store=store,
+        observables=observable or None, parallel=parallel, timeout=timeout, tag=tag, reuse=reuse, detach=detach,
+        cluster=cluster, **options,
     )  # fmt: skip
     if detach:
         print("\n".join(job.id for job in jobs))
         return
     follow(jobs, json, backend if cluster is None else f"{backend} at {cluster}")
+
+
+def _check(files: list[str] | None, backend: str, noise: str | None, exact: bool, observables: list[str] | None) -> None:
+    if not files:
+        raise LabError("no circuit was given: write `qml submit FILE`, or `qml submit -` for standard input")
+    if noise is not None and backend != "aer":
+        raise Unsupported(f"--noise works on backend aer, got --backend {backend}: write --backend aer")
+    if exact and not observables:
+        raise LabError("--exact gives expectation values, and no --observable was given: write --observable ZZ")
 
 
 def follow(jobs: list, json: bool, where: str, cancels: bool = True) -> None:
@@ -108,17 +113,24 @@ def follow(jobs: list, json: bool, where: str, cancels: bool = True) -> None:
         raise LabError(f"job {record['id']} {record['state']}: {record['error']}{more}")
 
 
-def _submitted(files: list[str], values: str | None, **request: object) -> list:
-    """The jobs of all files; with values, one for each row."""
+def _circuits(files: list[str], values: str | None) -> tuple[list, object]:
+    """The circuits of all files, and the values of a sweep of the only one, a line for each row."""
     from qml.circuit_files import load_all, read
-    from qml.jobs import submit
     from qml.submission.sweep import read_csv
 
-    circuits, table = load_all(files, parameters=values is not None), None
-    if values is not None:
-        if len(circuits) != 1:
-            raise LabError(f"--values is a sweep of one circuit, got {len(circuits):,}: submit each with its own")
-        table = read_csv(read(values, "give a CSV of numbers"), values, circuits[0])
+    circuits = load_all(files, parameters=values is not None)
+    if values is None:
+        return circuits, None
+    if len(circuits) != 1:
+        raise LabError(f"--values is a sweep of one circuit, got {len(circuits):,}: submit each with its own")
+    return circuits, read_csv(read(values, "give a CSV of numbers"), values, circuits[0])
+
+
+def _submitted(files: list[str], values: str | None, **request: object) -> list:
+    """The jobs of all files; with values, one for each row."""
+    from qml.jobs import submit
+
+    circuits, table = _circuits(files, values)
     jobs = submit(circuits[0] if len(circuits) == 1 else circuits, parameter_values=table, **request)
     return jobs if isinstance(jobs, list) else [jobs]
 
@@ -146,10 +158,15 @@ def _options(given: list[str]) -> dict[str, object]:
 
 
 def _leave(submitted: list) -> NoReturn:
-    """Cancel the jobs and end at once: an ordinary end would wait for a simulation that nothing can stop."""
-    cancelled = [job.id for job in submitted if job.cancel()]
-    ids = ", ".join(cancelled[:4]) + (f" and {len(cancelled) - 4:,} more" if len(cancelled) > 4 else "")
-    what = f"job {ids} is cancelled" if cancelled else "every job had ended"
+    """Cancel this process's jobs and end at once: an ordinary end would wait for a simulation that nothing can stop."""
+    from qml.wording import counted
+
+    cancelled = {job.id: job for job in submitted if job.runs_here() and job.cancel()}
+    others = sum(job.status() in ("queued", "running") for job in submitted if job.id not in cancelled)
+    ids = ", ".join([*cancelled][:4]) + (f" and {len(cancelled) - 4:,} more" if len(cancelled) > 4 else "")
+    said = [f"job {ids} is cancelled"] if cancelled else []
+    said += [f"what other processes run goes on ({counted(others, 'job')})"] if others else []
+    what = ", ".join(said) or "every job had ended"
     print(f"error: interrupted: {what}, write the same command to run it again", file=sys.stderr)
     sys.stderr.flush()
     os._exit(INTERRUPTED)
@@ -158,6 +175,11 @@ def _leave(submitted: list) -> NoReturn:
 def _record(job) -> dict:
     """The row of a job that has ended."""
     record = job.record()
-    if record["state"] in ("queued", "running"):  # the store is at fault: the row cannot say so
-        job.result()
-    return record
+    if record["state"] not in ("queued", "running"):
+        return record
+    try:
+        job.result()  # another process took it over, or the store is at fault: the row cannot say so
+    except LabError:
+        if job.status() in ("queued", "running"):
+            raise
+    return job.record()

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator, Sequence
 import numpy as np
 import torch
 from qiskit import QuantumCircuit
+from qiskit.circuit import Barrier, Delay, Reset
 from qiskit.circuit.library import Initialize
 from qiskit.quantum_info import SparsePauliOp
 
@@ -87,13 +88,13 @@ def without_resets(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[int]]:
     place, used, items, n_qubits = list(range(circuit.num_qubits)), set(), [], circuit.num_qubits
     for item in circuit.data:
         qubits = [circuit.find_bit(bit).index for bit in item.qubits]
-        if item.name in ("reset", "initialize"):
+        if isinstance(item.operation, Reset | Initialize):
             for qubit in used.intersection(qubits):
                 place[qubit], n_qubits = n_qubits, n_qubits + 1
                 used.remove(qubit)
-        if item.name not in ("reset", "barrier", "delay"):
+        if not isinstance(item.operation, Reset | Barrier | Delay):
             used.update(qubits)
-        if item.name != "reset":
+        if not isinstance(item.operation, Reset):
             items.append((item.operation, [place[q] for q in qubits], [circuit.find_bit(bit).index for bit in item.clbits]))
     if n_qubits == circuit.num_qubits:
         return circuit, place
@@ -132,7 +133,7 @@ def key_of(circuit: QuantumCircuit) -> Hashable | None:
     index = {bit: j for j, bit in enumerate(circuit.qubits)}
     gates = []
     for item in circuit.data:
-        if not item.is_standard_gate() and item.name not in ("barrier", "reset"):
+        if not item.is_standard_gate() and not isinstance(item.operation, Barrier | Reset):
             return None
         gates.append((item.name, tuple(item.params), tuple(index[bit] for bit in item.qubits)))
     return circuit.num_qubits, circuit.global_phase, tuple(circuit.parameters), tuple(gates)

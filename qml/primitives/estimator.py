@@ -59,7 +59,7 @@ class NativeEstimator(BaseEstimatorV2):
         together: dict[tuple, list[int]] = defaultdict(list)
         rows = [rows_of(pub) for pub in pubs]
         for place, pub in enumerate(pubs):
-            together[id(pub.circuit), rows[place].tobytes()].append(place)
+            together[id(pub.circuit), len(rows[place]), rows[place].tobytes()].append(place)
         values: dict[int, np.ndarray] = {}
         for places in together.values():
             found = self._exact([pubs[place] for place in places], rows[places[0]])

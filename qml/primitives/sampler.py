@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import ControlFlowOp
+from qiskit.circuit import Barrier, ControlFlowOp, Delay, Measure
 from qiskit.exceptions import QiskitError
 from qiskit.primitives import BaseSamplerV2, BitArray, DataBin, PrimitiveResult, SamplerPubResult
 from qiskit.primitives.containers import SamplerPubLike
@@ -119,13 +119,13 @@ def split(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[int, int]]:
     kept = []
     for item in reversed(circuit.data):
         qubits = [circuit.find_bit(bit).index for bit in item.qubits]
-        if isinstance(item.operation, ControlFlowOp) or (item.clbits and item.name != "measure"):
+        if isinstance(item.operation, ControlFlowOp) or (item.clbits and not isinstance(item.operation, Measure)):
             raise NotSampled(
                 f"{item.name!r} is classical control, which NativeSampler cannot follow: use qiskit_aer.primitives.SamplerV2"
             )
-        if item.name != "measure":
+        if not isinstance(item.operation, Measure):
             kept.append(item)
-            if item.name not in ("barrier", "delay"):
+            if not isinstance(item.operation, Barrier | Delay):
                 later.update(qubits)
         elif later.isdisjoint(qubits):
             read.setdefault(circuit.find_bit(item.clbits[0]).index, qubits[0])

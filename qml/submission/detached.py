@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import wait
 from pathlib import Path
 
 from circuits.errors import LabError
@@ -16,7 +17,7 @@ READY = "ready"
 
 
 def start(path: Path, job_ids: list[str], parallel: int | None, cluster: str | None) -> None:
-    """The jobs are claimed by a process of their own, which runs them.
+    """Jobs of this process that wait are claimed by a process of their own, which runs them.
 
     Raises:
         LabError: it could not be started or could not claim them.
@@ -45,8 +46,6 @@ def start(path: Path, job_ids: list[str], parallel: int | None, cluster: str | N
 
 def _serve() -> None:
     """Claim what standard input names, say so, and run it."""
-    from qml.job_rows import IN_FLIGHT
-    from qml.jobs import judged
     from qml.store import Store
     from qml.submission import placing
     from qml.submission.scheduler import current
@@ -56,16 +55,20 @@ def _serve() -> None:
     try:
         with Store(path) as store:
             rows = [store.job(job_id) for job_id in wanted["ids"]]
-            free = [row for row in rows if row["owner"] == wanted["owner"] or judged(row)["state"] not in IN_FLIGHT]
-            claimed = set(store.claim(free, this_process()))
-            records = [row for row in free if row["id"] in claimed]
-        current().enqueue(placing.tasks(records, path, wanted["parallel"], wanted["cluster"], {}))
+            waiting = [row for row in rows if row["state"] == "queued" and row["owner"] == wanted["owner"]]
+            claimed = set(store.claim(waiting, this_process()))
+        records = [row for row in waiting if row["id"] in claimed]
+        with placing.failing(records, path):
+            tasks = placing.tasks(records, path, wanted["parallel"], wanted["cluster"], {})
+            current().enqueue(tasks)
     except LabError as error:
         print(" ".join(str(error).split()), flush=True)
         return
     print(READY, flush=True)
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)  # nobody reads that pipe any more
+    # Jobs import what they need: a program that has begun to end allows that no longer for everything.
+    wait([task.future for task in tasks])
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ QPY is no measure, since it gives such gates a new name each time it writes them
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -71,19 +72,28 @@ def of_circuit(circuit: QuantumCircuit) -> str | None:
     return digest.hexdigest()
 
 
+def are_alike(one: QuantumCircuit, other: QuantumCircuit) -> bool:
+    """Whether both are the same, gate by gate; of one that nothing tells from another, size and parameters are compared."""
+    return all(a == b for a, b in zip_longest(_words(one, is_lenient=True), _words(other, is_lenient=True)))
+
+
 def of_request(
-    circuit: str | None, backend: str, options: dict, shots: int | None, observables: list[str] | None
-) -> str | None:
-    """Two hashes joined by a dash: of all that was asked for, its seed apart, and of the versions that will answer.
+    circuit: str | None, backend: str, options: dict, shots: int | None, observables: list[str] | None,
+    told: Sequence = (), tokens: Sequence = (),
+) -> str | None:  # fmt: skip
+    """Two hashes joined by a dash: of all that was asked for, its seed apart, and of what will answer: versions, objects.
 
     Args:
         circuit: the hash of `of_circuit`; without one there is none here.
+        told, tokens: what can be said of backend, device and noise that were given as objects, and what tells them apart.
     """
-    return circuit and f"{_short([circuit, backend, options, shots, observables])}-{_short(versions())}"
+    asked = [circuit, backend, options, shots, observables, *told]
+    answering = [versions(), *tokens] if tokens else versions()
+    return circuit and f"{_short(asked)}-{_short(answering)}"
 
 
 def is_same_request(one: str | None, other: str | None) -> bool:
-    """Whether two fingerprints ask for the same, whatever versions answer; False where one is None."""
+    """Whether two fingerprints ask for the same, whatever versions and objects answer; False where one is None."""
     return None not in (one, other) and one.partition("-")[0] == other.partition("-")[0]
 
 
@@ -111,24 +121,38 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _words(circuit: QuantumCircuit) -> Iterator[str]:
+def _words(circuit: QuantumCircuit, is_lenient: bool = False) -> Iterator[str]:
     yield f"{circuit.num_qubits} {[register.size for register in circuit.cregs]} {circuit.num_clbits} {len(circuit.data)}"
     yield f"phase {_value(circuit.global_phase)}"
     places = {bit: index for bits in (circuit.qubits, circuit.clbits) for index, bit in enumerate(bits)}
     yield f"registers {[[places[bit] for bit in register] for register in circuit.cregs]}"
     for kind, variables in (("input", circuit.iter_input_vars()), ("declared", circuit.iter_declared_vars())):
         yield f"{kind} {[(variable.name, repr(variable.type)) for variable in variables]}"
-    if next(iter(circuit.iter_stretches()), None) is not None:
-        raise _Untold
+    if stretches := [stretch.name for stretch in circuit.iter_stretches()]:
+        if not is_lenient:
+            raise _Untold
+        yield f"stretches {stretches}"
     for item in circuit.data:
         yield f"{[places[bit] for bit in item.qubits]} {[places[bit] for bit in item.clbits]}"
-        yield from _of_operation(item.operation, places)
+        yield from (_told_or_named if is_lenient else _of_operation)(item.operation, places)
 
 
-def _of_operation(operation: Any, places: dict) -> Iterator[str]:
+def _told_or_named(operation: Any, places: dict) -> Iterator[str]:
+    try:
+        yield from list(_of_operation(operation, places, is_lenient=True))
+    except _Untold:
+        yield f"untold {operation.num_qubits} {operation.num_clbits}"
+        is_flow = isinstance(operation, ControlFlowOp)
+        for value in () if is_flow else operation.params:
+            yield _value(value) if isinstance(value, int | float | complex | np.number | np.ndarray | str) else ""
+        for block in operation.blocks if is_flow else ():
+            yield from _words(block, is_lenient=True)
+
+
+def _of_operation(operation: Any, places: dict, is_lenient: bool = False) -> Iterator[str]:
     yield f"label {getattr(operation, 'label', None)!r}"  # a noise model may mean it
     if isinstance(operation, ControlFlowOp):
-        yield from _of_flow(operation, places)
+        yield from _of_flow(operation, places, is_lenient)
     elif is_told(operation):
         kind = operation.base_class.__name__ if hasattr(operation, "base_class") else type(operation).__name__
         controls = (operation.num_ctrl_qubits, operation.ctrl_state) if isinstance(operation, ControlledGate) else None
@@ -138,21 +162,21 @@ def _of_operation(operation: Any, places: dict) -> Iterator[str]:
         yield f"Clifford {_value(operation.tableau)}"
     elif type(operation) is AnnotatedOperation:
         yield f"annotated {operation.modifiers!r}"
-        yield from _of_operation(operation.base_op, places)
+        yield from _of_operation(operation.base_op, places, is_lenient)
     else:
-        yield from _of_definition(operation)
+        yield from _of_definition(operation, is_lenient)
 
 
-def _of_definition(operation: Any) -> Iterator[str]:
+def _of_definition(operation: Any, is_lenient: bool) -> Iterator[str]:
     """Its definition, and the name where a simulator may go by that."""
     definition = getattr(operation, "definition", None)
     if not isinstance(definition, QuantumCircuit):
         raise _Untold
     yield f"defined {operation.name if operation.name in get_standard_gate_name_mapping() else ''}"
-    yield from _words(definition)
+    yield from _words(definition, is_lenient)
 
 
-def _of_flow(operation: ControlFlowOp, places: dict) -> Iterator[str]:
+def _of_flow(operation: ControlFlowOp, places: dict, is_lenient: bool) -> Iterator[str]:
     if type(operation) not in FLOW or getattr(operation, "annotations", None):
         raise _Untold
     yield f"{operation.name} {len(operation.blocks)}"
@@ -170,7 +194,7 @@ def _of_flow(operation: ControlFlowOp, places: dict) -> Iterator[str]:
     else:
         yield f"box {_value(operation.duration)} {operation.unit}"
     for block in operation.blocks:
-        yield from _words(block)
+        yield from _words(block, is_lenient)
 
 
 def _condition(condition: Any, places: dict) -> str:

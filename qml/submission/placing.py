@@ -1,12 +1,15 @@
-"""Where each job runs: in a thread of this process, in a simulator's process beside it, or on a cluster."""
+"""Where each job runs: in a thread of this process, in a simulator's process beside it, on a cluster; or why it cannot."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from circuits.errors import LabError
+from qml.store import Store, now
+from qml.submission.owners import this_process
 from qml.submission.process import as_request
 from qml.submission.task import Here, InProcess, Task
 
@@ -50,6 +53,22 @@ def tasks(
     if workers is not None:
         workers.close_after([task.future for task in made])
     return made
+
+
+@contextmanager
+def failing(records: list[dict], path: Path) -> Iterator[None]:
+    """What is raised inside is why the jobs of these rows failed, those that are this process's.
+
+    They are in the store by then, and would else be queued for as long as this process lives.
+    """
+    try:
+        yield
+    except BaseException as error:
+        reason = str(error) if isinstance(error, LabError) else f"it was never begun ({type(error).__name__})"
+        fields = {"state": "failed", "finished": now(), "error": reason}
+        with suppress(LabError), Store(path) as store:  # what is wrong with the store is said already
+            store.finish([(record["id"], fields) for record in records], this_process())
+        raise
 
 
 def _here(run: Callable[[], dict], _: Any) -> Here:

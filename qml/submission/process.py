@@ -127,7 +127,7 @@ def one_line(error: BaseException) -> str:
 
 
 def die_with_parent() -> None:
-    """This process ends when the one that started it does, where the system can see to that."""
+    """This process ends when the thread that started it does, or its process, where the system can see to that."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -26,7 +26,7 @@ def as_json(record: dict) -> str:
 
 def print_jobs(records: list[dict]) -> None:
     """A sweep as one table; else every job that is done with its own, and of many jobs a list of them."""
-    if len(records) > 1 and all(record["parameters"] for record in records) and _are_one(records):
+    if len(records) > 1 and _are_a_sweep(records):
         from qml.submission.sweep_report import print_sweep
 
         print_sweep(records)
@@ -89,9 +89,18 @@ def _title(record: dict) -> str:
     return ", ".join([f"job {record['id']}", record["name"], *at, described(record), f"seed {record['seed']}"])
 
 
-def _are_one(records: list[dict]) -> bool:
-    """Whether they are circuits of one submission."""
-    return len({record["submission"] for record in records}) == 1
+def circuit_name(record: dict) -> str:
+    """The name of the circuit, without the row of a sweep."""
+    return record["name"].rpartition("[")[0] or record["name"]
+
+
+def _are_a_sweep(records: list[dict]) -> bool:
+    """Whether they are one circuit with the same parameters, run and measured alike, whoever submitted which."""
+    if not all(record["parameters"] for record in records):
+        return False
+    alike = ("backend", "options", "n_qubits", "shots", "observables")
+    kinds = [(circuit_name(r), list(r["parameters"]), *(r[name] for name in alike)) for r in records]
+    return all(kind == kinds[0] for kind in kinds)
 
 
 def _counts_table(counts: dict[str, int]) -> Any:

@@ -2,20 +2,23 @@
 
 import secrets
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import ControlFlowOp
+from qiskit.circuit import ControlFlowOp, Measure
 from qiskit.quantum_info import SparsePauliOp
 
 from circuits.errors import LabError
+from circuits.measurements import without_idle_bits, without_lookalikes
 from circuits.observables import as_list
 from qml.backends.base import Backend, check_shots, resolve
 from qml.circuit_files import check_circuit
 from qml.noise import as_model
 from qml.store import now
 from qml.submission import fingerprint
+from qml.submission.objects import called, token, told
 from qml.submission.owners import this_process
 from qml.submission.packing import packed
 
@@ -37,12 +40,12 @@ class Request:
 
     Attributes:
         backend: ready to run. options: what it was given, as JSON holds it.
-        is_named: whether name and options are enough for another process to make the same backend.
+        objects: backend, device and noise that were given as objects, which no other process can make.
     """
 
     backend: Backend
     options: dict
-    is_named: bool
+    objects: tuple
     shots: int | None
     observables: Any
     time_limit: float | None
@@ -50,18 +53,29 @@ class Request:
     @classmethod
     def of(cls, backend, shots, seed, observables, noise, time_limit, options: dict) -> "Request":
         """The settings once they are checked; LabError says what is wrong with them."""
-        _check(shots, seed, observables, time_limit)
+        _check(shots, seed, observables)
         resolved = resolve(backend, noise=as_model(noise), **options)
-        is_named = isinstance(backend, str) and all(isinstance(value, PLAIN) for value in options.values())
-        limit = None if time_limit is None else float(time_limit)
+        given = [backend, *options.values(), *([] if hasattr(noise, "to_dict") else [noise])]
+        objects = tuple(value for value in given if not isinstance(value, PLAIN))
         shots = None if shots is None else int(shots)
-        return cls(resolved, _described(options, noise), is_named, shots, observables, limit)
+        return cls(resolved, _described(options, noise), objects, shots, observables, checked_limit(time_limit))
+
+    @property
+    def is_named(self) -> bool:
+        """Whether name and options are enough for another process to make the same backend."""
+        return not self.objects
+
+    @cached_property
+    def _answering(self) -> tuple[list, list]:
+        """What is said of the objects, and what tells them apart: once for all circuits."""
+        return [told(thing) for thing in self.objects], [token(thing) for thing in self.objects]
 
     def prepared(self, circuit: Any) -> Prepared:
         """The circuit with measurements where it counts outcomes, without where it estimates."""
         if not isinstance(circuit, QuantumCircuit):
             raise LabError(f"a job is a qiskit QuantumCircuit, got {type(circuit).__name__}")
         check_circuit(circuit, f"circuit {circuit.name!r}")
+        circuit = without_lookalikes(circuit)
         if self.observables is None:
             return Prepared(circuit if _measures(circuit) else _measured(circuit), None)
         operators = as_list(self.observables, circuit.num_qubits)
@@ -85,7 +99,7 @@ class Request:
             "observables": texts,
             "circuit": packed(circuit),
             "owner": this_process(),
-            "fingerprint": fingerprint.of_request(asked, name, self.options, self.shots, texts),
+            "fingerprint": fingerprint.of_request(asked, name, self.options, self.shots, texts, *self._answering),
             "time_limit": self.time_limit,
             "named": int(self.is_named),
         }
@@ -101,7 +115,15 @@ def seed_of(seed: int, number: int) -> int:
     return int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)[0] >> 1)
 
 
-def _check(shots: Any, seed: Any, observables: Any, time_limit: Any) -> None:
+def checked_limit(seconds: Any) -> float | None:
+    """The time limit, once it is one."""
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if seconds is not None and not (number and 0 < seconds < float("inf")):
+        raise LabError(f"timeout must be a number of seconds above 0, or None for no limit, got {seconds!r}")
+    return None if seconds is None else float(seconds)
+
+
+def _check(shots: Any, seed: Any, observables: Any) -> None:
     if shots is None and observables is None:
         raise LabError("shots=None means exact expectation values: give observables, or a number of shots for counts")
     if shots is not None:
@@ -109,32 +131,23 @@ def _check(shots: Any, seed: Any, observables: Any, time_limit: Any) -> None:
     whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
     if seed is not None and not (whole and 0 <= seed <= LARGEST_SEED):
         raise LabError(f"seed must be a whole number from 0 to 2^63 - 1, or None to draw one, got {seed!r}")
-    number = isinstance(time_limit, int | float) and not isinstance(time_limit, bool)
-    if time_limit is not None and not (number and 0 < time_limit < float("inf")):
-        raise LabError(f"timeout must be a number of seconds above 0, or None for no limit, got {time_limit!r}")
 
 
 def _described(options: dict, noise: Any) -> dict:
     noise = noise.to_dict(serializable=True) if hasattr(noise, "to_dict") else noise
     given = {key: value for key, value in {**options, "noise": noise}.items() if value is not None}
-    return {key: value if isinstance(value, PLAIN) else repr(value) for key, value in given.items()}
+    return {key: value if isinstance(value, PLAIN) else called(value) for key, value in given.items()}
 
 
 def _measured(circuit: QuantumCircuit) -> QuantumCircuit:
     """A copy with every qubit measured at its end."""
-    if any(instruction.clbits for instruction in circuit.data):
-        return circuit.measure_all(inplace=False)
     # Classical bits that nothing was measured into would only pad every outcome with zeros.
-    bare = QuantumCircuit(circuit.qubits, *circuit.qregs, name=circuit.name, global_phase=circuit.global_phase)
-    for instruction in circuit.data:
-        bare.append(instruction)
-    bare.measure_all()
-    return bare
+    return without_idle_bits(circuit).measure_all(inplace=False)
 
 
 def _measures(circuit: QuantumCircuit) -> bool:
     for operation in (instruction.operation for instruction in circuit.data):
-        if operation.name == "measure":
+        if isinstance(operation, Measure):
             return True
         inside = operation.blocks if isinstance(operation, ControlFlowOp) else [getattr(operation, "definition", None)]
         # A gate is unitary: looking into its definition would find nothing, slowly.

@@ -10,7 +10,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 
-from circuits.errors import LabError
+from circuits.errors import LabError, TooLarge
 
 MOST_ROWS = 1_000_000
 
@@ -76,7 +76,7 @@ def read_csv(data: bytes, name: str, circuit: QuantumCircuit) -> np.ndarray:
         name: what messages call the file.
 
     Raises:
-        LabError: what is wrong with the file, with its line.
+        LabError: what is wrong with the file, with its line. TooLarge: more lines than MOST_ROWS.
     """
     names = [parameter.name for parameter in circuit.parameters]
     try:
@@ -89,8 +89,10 @@ def read_csv(data: bytes, name: str, circuit: QuantumCircuit) -> np.ndarray:
         _check_names(header, names, name)
     if not lines:
         raise LabError(f"{name} has no line of numbers: write one for each circuit")
-    rows = np.empty((min(len(lines), MOST_ROWS), len(names)))
-    for number, line in enumerate(lines[:MOST_ROWS]):
+    if len(lines) > MOST_ROWS:
+        raise TooLarge(f"{name} has {len(lines):,} lines of numbers, more than {MOST_ROWS:,}: submit it in parts")
+    rows = np.empty((len(lines), len(names)))
+    for number, line in enumerate(lines):
         if len(line) != len(header) or not all(_is_number(cell) for cell in line):
             got = ",".join(line)[:60]
             raise LabError(f"{name}, line of numbers {number + 1}: wanted {len(header)} numbers, got {got!r}")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from qml.submission.report import LONGEST_TABLE, MOST_PARAMETERS, described, empty_table, shortened, texts
+from qml.submission.report import LONGEST_TABLE, MOST_PARAMETERS, circuit_name, described, empty_table, shortened, texts
 
 MOST_OUTCOMES = 8  # columns; the rest is one
 LONGEST_HEADING = 24
@@ -23,9 +23,8 @@ def print_sweep(records: list[dict]) -> None:
         values = [f"{value:.6g}" for value in record["parameters"].values()]
         values[MOST_PARAMETERS:] = ["..."] * (len(values) > MOST_PARAMETERS)
         table.add_row(*texts(record["id"], *values, *found))
-    console = Console(soft_wrap=True)
-    name = records[0]["name"].rpartition("[")[0]
-    console.print(Text(f"{name} at {len(records):,} rows of values, {described(records[0])}", style="bold"))
+    console, first = Console(soft_wrap=True), records[0]
+    console.print(Text(f"{circuit_name(first)} at {len(records):,} rows of values, {described(first)}", style="bold"))
     console.print(table)
     if len(records) > LONGEST_TABLE:
         print(f"and {len(records) - LONGEST_TABLE:,} rows more: --json prints all of them")

@@ -14,7 +14,7 @@ LONGEST_TAG = 100
 
 @dataclass
 class Settled:
-    """The ids of a submission's jobs in their order; those `new` to the store; those that run `again`."""
+    """The ids of a submission's jobs in their order; those `new` to the store; those that are to run `again`, as judged."""
 
     ids: list[str] = field(default_factory=list)
     new: list[dict] = field(default_factory=list)
@@ -59,7 +59,9 @@ def _settled(store: Store, records: list[dict], tag: str | None, reuse: bool, is
             _check_same(row, record, is_seeded)
             settled.ids.append(row["id"])
             if row["state"] in ("failed", "cancelled") or (row["state"] in IN_FLIGHT and not is_alive(row["owner"])):
-                settled.again.append(store.job(row["id"]))
+                # As it was judged: where it has changed since, another process has it by now.
+                judged = {name: row[name] for name in ("state", "owner")}
+                settled.again.append(store.job(row["id"]) | judged | {"time_limit": record["time_limit"]})
         elif answers.get(key):
             settled.ids.append(answers[key].pop(0)["id"])
         else:
