@@ -4,10 +4,12 @@ Usage: python -m studies.peers '{"workload": {...}, "peers": [...], "rounds": 5,
 """
 
 import json
+import re
 import resource
 import sys
 import time
 import warnings
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -30,7 +32,7 @@ def main(task: dict) -> None:
     torch.set_default_dtype(getattr(torch, workload.dtype))
     ours = peer(OURS).build(workload)
     first = _seconds(ours)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = _peak()
     reference = [np.array(part) for part in ours()]
     _say(name=OURS, status="right", first=first, step=_median(ours, task), peak=peak, **_parts(workload, task))
     for name in task["peers"]:
@@ -39,6 +41,17 @@ def main(task: dict) -> None:
         _say(name=name, **facts)
         if facts["status"].startswith("raised"):
             return  # with whatever it left behind, memory above all: the others start afresh
+
+
+def _peak() -> int:
+    """Bytes of memory that this process has had at once.
+
+    Where there is one, the kernel's own mark: what `getrusage` says begins at the peak of the process that started this one.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _parts(workload: Workload, task: dict) -> dict:
