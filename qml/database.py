@@ -38,7 +38,7 @@ class Database:
         path: the file; it and its folders are made when they are not there.
         schema: the statements that make the tables, separated by semicolons.
         application_id: the number in the file's header that says it is ours.
-        version: the format this program writes. newest: the newest it reads.
+        version: the format this program writes, the newest it reads.
         busy_seconds: how long to wait for another process that is writing.
         upgrades: for each older version the statements that make the next one of it.
         columns: of each table, names and types of those that any file may lack: they are added and hold null. Programs that
@@ -55,12 +55,11 @@ class Database:
         application_id: int,
         version: int,
         busy_seconds: float,
-        newest: int | None = None,
         upgrades: Mapping[int, str] | None = None,
         columns: Mapping[str, Mapping[str, str]] | None = None,
     ):
         self.path, self._application_id, self._version = path, application_id, version
-        self._newest, self._upgrades, self._columns, self._found = newest or version, upgrades or {}, columns or {}, 0
+        self._upgrades, self._columns, self._found = upgrades or {}, columns or {}, 0
         self._lock = threading.RLock()
         _check_place(path)
         with self._guarded():
@@ -110,10 +109,10 @@ class Database:
         """True for a file of ours, False for an empty one; anything else raises."""
         application, version, tables = self._marks()
         self._found = version
-        if application == self._application_id and version > self._newest:
+        if application == self._application_id and version > self._version:
             raise StoreError(
                 f"the store {self.path} has format {version}, written by a newer hybrid-qml-lab; this one "
-                f"reads up to {self._newest}: upgrade hybrid-qml-lab, or give another file with --store"
+                f"reads up to {self._version}: upgrade hybrid-qml-lab, or give another file with --store"
             )
         if application != self._application_id and (application or version or tables):
             raise StoreError(
@@ -146,7 +145,7 @@ class Database:
         self._found = self._version
 
     def _upgrade(self) -> None:
-        if self._found >= self._version:
+        if self._found == self._version:
             return
         with self.transaction() as execute:
             self._is_ours()  # looked at again: another process may have been first, and may be a newer program

@@ -16,7 +16,6 @@ from qml.database import Database
 from qml.job_rows import JobRows, encode, read
 
 VERSION = 2
-NEWEST = 3  # for some days of November 2026 the column that any file may lack was a format of its own
 APPLICATION_ID = 0x514D4C53  # "QMLS": `file` and this module tell a store from any other SQLite database
 BUSY_SECONDS = 10.0
 _SINCE_2 = """
@@ -64,9 +63,8 @@ class Store(JobRows):
 
     def __init__(self, path: str | os.PathLike | None = None, busy_seconds: float = BUSY_SECONDS):
         self.path = default_path() if path is None else Path(path).expanduser().absolute()
-        self._database = Database(
-            self.path, _SCHEMA, APPLICATION_ID, VERSION, busy_seconds, NEWEST, upgrades={1: _SINCE_2}, columns=_COLUMNS
-        )
+        upgrades = {1: _SINCE_2}
+        self._database = Database(self.path, _SCHEMA, APPLICATION_ID, VERSION, busy_seconds, upgrades, _COLUMNS)
         self._fetch, self._transaction = self._database.fetch, self._database.transaction
 
     def __enter__(self) -> "Store":
