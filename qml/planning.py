@@ -24,14 +24,15 @@ class Plan:
     Attributes:
         circuits, shots: of values and derivatives, exact.
         peak_bytes: of states at one time.
-        seconds: from short trials on this machine, to within a factor of two on an idle one; what a method compiles is
-            counted once.
+        seconds: from short trials on this machine, to within a factor of two on an idle one.
+        once: those of them in which the method prepares circuits of its own, before the first gradient only.
     """
 
     circuits: int
     shots: int
     peak_bytes: int
     seconds: float
+    once: float = 0.0
 
     def __str__(self) -> str:
         return (
@@ -69,8 +70,8 @@ def plan(layer: QuantumLayer, batch_size: int = 1, n_steps: int = 1, input_gradi
     is_sweep = rows == 0 and any(needs)  # a gradient that is no circuit
     n_bytes = evaluation.compiled.n_bytes(at_once, _dtype(layer), gradient=is_sweep)
     seconds = n_steps * _seconds(layer, batch_size, rows, at_once, is_sweep)
-    seconds += evaluation.method.programs(evaluation, needs) * _compiling(layer)
-    return Plan(circuits, circuits * (layer.shots or 0), n_bytes, seconds)
+    once = evaluation.method.programs(evaluation, needs) * _compiling(layer)
+    return Plan(circuits, circuits * (layer.shots or 0), n_bytes, seconds + once, once)
 
 
 def _dtype(layer: QuantumLayer) -> np.dtype:

@@ -233,6 +233,13 @@ def test_planned_memory_is_what_a_process_grows_by():
     assert planned / (1024 * growth) == pytest.approx(1, abs=0.2)
 
 
+@pytest.mark.parametrize("method", ["parameter-shift", "adjoint", "hadamard", "commuting-blocks"])
+def test_a_plan_tells_what_of_its_seconds_is_spent_once(method):
+    planned = qml.plan(layer(ansatze.hardware_efficient(4, 2), diff_method=method))
+    assert 0 <= planned.once < planned.seconds
+    assert (planned.once > 0) == (method in ("hadamard", "commuting-blocks"))
+
+
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"n_steps": 1.5}, {"batch_size": True}])
 def test_a_plan_of_no_steps_is_refused(wrong):
     with pytest.raises(LabError, match="whole number"):
