@@ -1,9 +1,16 @@
-"""Numbers as a reader would say them."""
+"""Numbers and lists of names as a reader would say them."""
+
+from collections.abc import Sequence
 
 
 def counted(number: int, what: str) -> str:
     """The number and what it counts: "1 circuit", "1,200 circuits"."""
     return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def some(names: Sequence[str], most: int = 4) -> str:
+    """The first names, and how many more there are: "a, b, c, d and 3 more"."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def duration(seconds: float) -> str:

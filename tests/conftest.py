@@ -320,6 +320,13 @@ def store(tmp_path) -> pathlib.Path:
 
 
 @pytest.fixture
+def on_store(monkeypatch, store):
+    """Commands keep their jobs in the store, and print lines of 120 columns."""
+    monkeypatch.setenv("QML_LAB_STORE", str(store))
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture
 def counting():
     """A kind of backend that answers with its seed and counts how often it was asked."""
     from qml.backends.base import Backend

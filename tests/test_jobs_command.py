@@ -16,13 +16,7 @@ from qml import jobs
 from qml.store import Store
 from qml.submission import detached, placing
 
-
-@pytest.fixture
-def command(command, monkeypatch, store):
-    """The same on the store, in lines of 120 columns."""
-    monkeypatch.setenv("QML_LAB_STORE", str(store))
-    monkeypatch.setenv("COLUMNS", "120")
-    return command
+pytestmark = pytest.mark.usefixtures("on_store")
 
 
 def tilted(angle: float = 0.4, name: str | None = None) -> QuantumCircuit:

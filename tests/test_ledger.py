@@ -19,7 +19,7 @@ from qml.backends.native import NativeCircuit
 from qml.gradients import base as gradients
 from qml.gradients.commuting_blocks import CommutingBlocks
 from qml.gradients.stochastic_parameter_shift import StochasticParameterShift
-from qml.wording import counted, duration, size
+from qml.wording import counted, duration, size, some
 
 BATCH = 3
 
@@ -282,6 +282,7 @@ def test_a_time_is_said_in_the_unit_a_reader_would_choose(number, said):
 def test_sizes_and_counts_are_said_as_a_reader_would():
     assert [size(n) for n in (1, 512, 2048, 3 << 20, 5 << 30)] == ["1 byte", "512 bytes", "2.0 KiB", "3.0 MiB", "5.0 GiB"]
     assert [counted(n, "circuit") for n in (0, 1, 1200)] == ["0 circuits", "1 circuit", "1,200 circuits"]
+    assert [some(list("abcdef"[:n])) for n in (1, 4, 6)] == ["a", "a, b, c, d", "a, b, c, d and 2 more"]
 
 
 def test_the_plan_of_a_circuit_without_parameters_says_there_is_nothing_to_differentiate(tmp_path, capsys):

@@ -14,14 +14,7 @@ from qml.submission import sweep
 from qml.submission.sweep import Sweep, read_csv
 
 SEED = 20261125
-
-
-@pytest.fixture
-def command(command, monkeypatch, store):
-    """The same on the store, in lines of 120 columns."""
-    monkeypatch.setenv("QML_LAB_STORE", str(store))
-    monkeypatch.setenv("COLUMNS", "120")
-    return command
+pytestmark = pytest.mark.usefixtures("on_store")
 
 
 def free() -> QuantumCircuit:

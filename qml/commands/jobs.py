@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from circuits.errors import LabError
-from qml.wording import counted
+from qml.wording import counted, some
 
 STORE = typer.Option(help="The file that keeps jobs.")
 JSON = typer.Option("--json", help="Print one JSON object a job, a line each.")
@@ -108,8 +108,7 @@ def rerun(
     if not ids and not lost:
         raise LabError("no job was given: write `qml jobs rerun ID`, or `qml jobs rerun --lost`")
     if objects := [record["id"] for record in records if not record["named"]]:
-        shown = ", ".join(objects[:4]) + (f" and {len(objects) - 4:,} more" if len(objects) > 4 else "")
-        print(f"left out: {shown} ran on a backend object, which no store holds: submit again", file=sys.stderr)
+        print(f"left out: {some(objects)} ran on a backend object, which no store holds: submit again", file=sys.stderr)
     jobs = again(ids, store, parallel, cluster, detach, timeout)
     if detach or not jobs:
         print("\n".join(job.id for job in jobs) or f"no {'other ' if objects else ''}job was lost")

@@ -159,12 +159,11 @@ def _options(given: list[str]) -> dict[str, object]:
 
 def _leave(submitted: list) -> NoReturn:
     """Cancel this process's jobs and end at once: an ordinary end would wait for a simulation that nothing can stop."""
-    from qml.wording import counted
+    from qml.wording import counted, some
 
     cancelled = {job.id: job for job in submitted if job.runs_here() and job.cancel()}
     others = sum(job.status() in ("queued", "running") for job in submitted if job.id not in cancelled)
-    ids = ", ".join([*cancelled][:4]) + (f" and {len(cancelled) - 4:,} more" if len(cancelled) > 4 else "")
-    said = [f"job {ids} is cancelled"] if cancelled else []
+    said = [f"job {some([*cancelled])} is cancelled"] if cancelled else []
     said += [f"what other processes run goes on ({counted(others, 'job')})"] if others else []
     what = ", ".join(said) or "every job had ended"
     print(f"error: interrupted: {what}, write the same command to run it again", file=sys.stderr)
