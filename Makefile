@@ -38,7 +38,7 @@ test: $(INSTALLED)-dev
 gpu-check: $(INSTALLED)-dev
 	@reason=$$($(BIN)/python -c 'from qml.native_gpu.availability import missing_gpu; print(missing_gpu())') || exit 1; \
 	if [ -n "$$reason" ]; then echo "gpu-check skipped: $$reason"; exit 0; fi; \
-	$(BIN)/python -m pytest -q -rs tests/test_gpu.py tests/test_gpu_limits.py tests/test_gpu_only.py; code=$$?; \
+	$(BIN)/python -m pytest -q -rs tests/test_gpu.py tests/test_gpu_limits.py tests/test_gpu_second_order.py tests/test_gpu_only.py; code=$$?; \
 	[ "$(AER)" = aer-gpu ] || echo "Aer on the GPU: NOT tested, its CPU wheel is installed: make gpu-check AER=aer-gpu"; \
 	exit $$code
 

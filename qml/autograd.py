@@ -123,7 +123,7 @@ class _EagerVjp(torch.autograd.Function):
     def backward(ctx, v_inputs, v_weights):
         inputs, weights, cotangents, seed = ctx.saved_tensors
         if (gpu := _gpu(ctx.evaluation, weights)) is not None:
-            gpu.refuse_second()
+            return None, *gpu.second(inputs, weights, cotangents, v_inputs, v_weights), None
         arrays = [_array(t) for t in (inputs, weights, cotangents, v_inputs, v_weights)]
         return None, *_tensors(weights, *ctx.evaluation.second(*arrays, _sequence(ctx.evaluation, seed))), None
 
@@ -167,7 +167,7 @@ def _second_op(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
     evaluation = _EVALUATIONS[handle]
     if (gpu := _gpu(evaluation, weights)) is not None:
-        gpu.refuse_second()
+        return gpu.second(inputs, weights, cotangents, v_inputs, v_weights)
     arrays = [_array(t) for t in (inputs, weights, cotangents, v_inputs, v_weights)]
     return _tensors(weights, *evaluation.second(*arrays, _sequence(evaluation, seed)))
 

@@ -2,7 +2,6 @@
 
 from functools import lru_cache
 
-import numpy as np
 import torch
 
 from circuits.errors import LabError
@@ -10,6 +9,7 @@ from circuits.program import Program
 from qml.backends.base import Slots, resolve
 from qml.backends.native import NativeCircuit
 from qml.layer import QuantumLayer
+from qml.native_gpu import availability
 
 CHUNK_BYTES = 1 << 28  # of states and derivatives held at once
 
@@ -46,33 +46,42 @@ def _compiled(program: Program, slots: Slots) -> NativeCircuit:
     return resolve("native").compile(program, [], slots)
 
 
-def simulator(layer: QuantumLayer) -> NativeCircuit:
-    """The layer's circuit on the native engine, planned once."""
-    return _compiled(layer._program, layer._binding.slots)
+def tangents(layer: QuantumLayer, *angles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, 2^n) complex final states and their derivatives along (v_inputs, v_weights), up to one sign for both of a sample.
+
+    Args:
+        angles: of inputs, of weights, v_inputs, v_weights: (B, slots), that of weights and its v also (slots,).
+
+    On the GPU where the angles are on one, else on the CPU, by a native engine that is planned once.
+    """
+    compiled = _compiled(layer._program, layer._binding.slots)
+    if availability.takes(angles[1]):
+        return compiled.on_tensors().tangents(*angles)
+    states, derivatives = compiled.tangents(*(tensor.numpy(force=True) for tensor in angles))
+    return torch.from_numpy(states).to(angles[1].device), torch.from_numpy(derivatives).to(angles[1].device)
 
 
 def _metric(layer: QuantumLayer, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    compiled = simulator(layer)
     of_inputs, of_weights = layer._angles(inputs, weights)
     jacobians = torch.func.jacrev(lambda w: layer._angles(inputs, w))(weights)
-    by_sample = jacobians[0].movedim(-1, 1).cpu().numpy()  # (B, P, input slots)
-    shared = np.ascontiguousarray(jacobians[1].T.cpu().numpy())  # (P, weight slots)
-    of_inputs, of_weights = of_inputs.cpu().numpy(), of_weights.cpu().numpy()
+    by_sample = jacobians[0].movedim(-1, 1)  # (B, P, input slots)
+    shared = jacobians[1].T  # (P, weight slots)
     n_weights = len(weights)
     step = max(1, CHUNK_BYTES // (max(1, n_weights) * 32 << layer.circuit.num_qubits))
-    out = np.zeros((len(inputs), n_weights, n_weights))
+    out = weights.new_zeros(len(inputs), n_weights, n_weights)
     for first in range(0, len(inputs) if n_weights else 0, step):
         rows = slice(first, min(first + step, len(inputs)))
         count = rows.stop - rows.start
-        states, derivatives = compiled.tangents(
-            np.repeat(of_inputs[rows], n_weights, axis=0),
-            np.tile(of_weights, (count * n_weights, 1)),
+        states, derivatives = tangents(
+            layer,
+            of_inputs[rows].repeat_interleave(n_weights, dim=0),
+            of_weights.repeat(count * n_weights, 1),
             by_sample[rows].reshape(count * n_weights, -1),
-            np.tile(shared, (count, 1)),
+            shared.repeat(count, 1),
         )
         states = states.reshape(count, n_weights, -1)[:, 0]
         derivatives = derivatives.reshape(count, n_weights, -1)
         overlaps = derivatives.conj() @ states[:, :, None]  # <d_i phi|phi>
-        gram = derivatives.conj() @ derivatives.transpose(0, 2, 1)
-        out[rows] = (gram - overlaps @ overlaps.conj().transpose(0, 2, 1)).real
-    return torch.as_tensor(out, dtype=weights.dtype, device=weights.device)
+        gram = derivatives.conj() @ derivatives.mT
+        out[rows] = (gram - overlaps @ overlaps.mH).real
+    return out

@@ -9,7 +9,7 @@ import torch
 from circuits.errors import LabError, UnknownName
 from qml.commuting_layers import layers_of_weights
 from qml.layer import QuantumLayer
-from qml.metric import metric_tensor, simulator
+from qml.metric import metric_tensor, tangents
 
 APPROXIMATIONS = ("full", "block-diagonal", "spsa")
 
@@ -122,7 +122,7 @@ class NaturalGradient(torch.optim.Optimizer):
         metric = metric_tensor(self.layer, self._last.inputs)
         metric = metric if metric.dim() == 2 else metric.mean(dim=0)
         if self.approximation == "block-diagonal":
-            metric = metric * torch.as_tensor(self._owners[:, None] == self._owners[None, :])
+            metric = metric * torch.as_tensor(self._owners[:, None] == self._owners[None, :]).to(metric.device)
         return metric
 
     def _estimated(self) -> torch.Tensor:
@@ -130,7 +130,7 @@ class NaturalGradient(torch.optim.Optimizer):
         state = self.state[self._quantum[0]]
         steps = int(state["steps"])
         found = spsa_metric(self.layer, self._last.inputs, np.random.SeedSequence([self._seed, steps]), self._length)
-        before = state["metric"] if steps else torch.eye(len(found), dtype=found.dtype)
+        before = state["metric"].to(found) if steps else torch.eye(len(found)).to(found)
         state["metric"] = (before * (steps + 1) + found) / (steps + 2)
         state["steps"] = steps + 1
         values, vectors = torch.linalg.eigh(state["metric"])
@@ -172,15 +172,14 @@ def spsa_metric(
     first, second = (torch.as_tensor(2.0 * generator.integers(0, 2, len(weights)) - 1).to(weights) for _ in range(2))
     moves = [step * (first + second), step * first, step * (second - first), -step * first]
     here = _states(layer, inputs, weights)
-    overlaps = [np.abs(np.einsum("bk,bk->b", here.conj(), _states(layer, inputs, weights + move))) ** 2 for move in moves]
+    overlaps = [(here.conj() * _states(layer, inputs, weights + move)).sum(dim=1).abs() ** 2 for move in moves]
     difference = float((overlaps[0] - overlaps[1] - overlaps[2] + overlaps[3]).mean())
     # The overlap falls as 1 - m.g.m for a small move m, and the four leave -4 step^2 first.g.second.
     product = torch.outer(first, second)
     return -difference / (8 * step**2) * (product + product.T)
 
 
-def _states(layer: QuantumLayer, inputs: torch.Tensor | None, weights: torch.Tensor) -> np.ndarray:
+def _states(layer: QuantumLayer, inputs: torch.Tensor | None, weights: torch.Tensor) -> torch.Tensor:
     """(B, 2^n), simulated exactly."""
     of_inputs, of_weights = layer._angles(weights.new_zeros(1, 0) if inputs is None else inputs, weights)
-    arrays = of_inputs.cpu().numpy(), of_weights.cpu().numpy()
-    return simulator(layer).tangents(*arrays, np.zeros_like(arrays[0]), np.zeros_like(arrays[1]))[0]
+    return tangents(layer, of_inputs, of_weights, torch.zeros_like(of_inputs), torch.zeros_like(of_weights))[0]

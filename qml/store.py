@@ -31,7 +31,8 @@ CREATE INDEX jobs_by_submission ON jobs (submission, number);
 CREATE INDEX jobs_by_state ON jobs (state, finished);
 """
 _COLUMNS = {"jobs": {"parameters": "TEXT"}}
-_SCHEMA = """
+_SCHEMA = (
+    """
 CREATE TABLE cases (
   study TEXT NOT NULL, case_id TEXT NOT NULL, settings TEXT NOT NULL, provenance TEXT NOT NULL,
   finished TEXT NOT NULL, PRIMARY KEY (study, case_id)
@@ -45,7 +46,9 @@ CREATE TABLE jobs (
   n_qubits INTEGER, backend TEXT NOT NULL, options TEXT, shots INTEGER, seed INTEGER, observables TEXT,
   circuit BLOB, result TEXT, error TEXT, owner TEXT
 );
-""" + _SINCE_2
+"""
+    + _SINCE_2
+)
 
 
 class Store(JobRows):

@@ -219,7 +219,7 @@ def step_bytes(workload: Workload) -> int | None:
     """Bytes that a step's passes move over memory; None where states stay on chip."""
     from circuits.lowering import lower
     from circuits.paulis import PauliSums
-    from qml.native_gpu.plan import TERM_FLIP, plan_of
+    from qml.native_gpu.plan import plan_of
     from studies.peers.hybrid_qml_lab import layer
 
     made = layer(workload)
@@ -227,13 +227,11 @@ def step_bytes(workload: Workload) -> int | None:
     if plan.is_on_chip:
         return None
     state = workload.batch * 2 * np.dtype(workload.dtype).itemsize << workload.n_qubits
-    passes = len(plan.passes)
-    # Terms that flip bits outside a tile make both `measure` and `weigh` read the whole state once more, each for itself;
-    # within a tile it is still in the cache.
-    far = int((plan.terms[:, TERM_FLIP] >> plan.tile_bits != 0).sum())
-    # Forward each pass reads and writes the state, the first one only writes; then it is measured, and read to make lambda,
-    # which is written; backward each pass reads and writes both, the last one only reads.
-    return state * (2 * passes - 1 + 1 + 2 + 4 * passes - 2 + 2 * far)
+    passes, readings = len(plan.passes), len(plan.readings)
+    # Forward each pass reads and writes the state, the first one only writes. Each reading reads the state for values, and
+    # again to add to lambda, which it reads and writes, the first one only writes. Backward each pass reads and writes
+    # both, the last one only reads.
+    return state * (2 * passes - 1 + readings + 3 * readings - 1 + 4 * passes - 2)
 
 
 def _groups(rows: list[dict]) -> list[list[dict]]:

@@ -69,7 +69,7 @@ def test_a_batch_in_pieces_gives_the_same(per_sample, device, monkeypatch, rng):
     runs = []
     for size in (5, 2):
         pieces = [slice(k, min(k + size, 5)) for k in range(0, 5, size)]
-        monkeypatch.setattr(on_gpu, "_pieces", lambda *_, pieces=pieces: pieces)
+        monkeypatch.setattr(on_gpu, "pieces", lambda *_, pieces=pieces: pieces)
         values, kept = on_gpu.forward(*tensors[:2], True)
         assert (kept.states is None) is (size == 2)
         runs.append((values, *on_gpu.vjp(*tensors, kept)))
@@ -86,7 +86,7 @@ def test_a_gradient_for_which_less_is_free_than_for_the_values_is_the_same(per_s
     expected = on_gpu.vjp(*tensors, None)
     _, kept = on_gpu.forward(*tensors[:2], True)
     assert kept.states is not None
-    monkeypatch.setattr(on_gpu, "_pieces", lambda *_: [slice(0, 2), slice(2, 4), slice(4, 5)])
+    monkeypatch.setattr(on_gpu, "pieces", lambda *_: [slice(0, 2), slice(2, 4), slice(4, 5)])
     for _ in range(2):  # the second one, of a graph that was retained, computes the states again
         for a, b in zip(expected, on_gpu.vjp(*tensors, kept)):
             assert a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=1e-14)
@@ -99,7 +99,7 @@ def test_a_gradient_is_not_refused_for_want_of_the_memory_that_its_states_have(d
     def refuse(*_):
         raise AssertionError("asked what is free, with the states there")
 
-    monkeypatch.setattr(on_gpu, "_pieces", refuse)
+    monkeypatch.setattr(on_gpu, "pieces", refuse)
     assert on_gpu.vjp(*tensors, kept)[1].abs().sum() > 0
 
 
@@ -110,10 +110,10 @@ def test_a_state_that_does_not_fit_the_gpu_is_refused(monkeypatch):
     monkeypatch.setattr(availability, "is_capturing", lambda _: False)
     monkeypatch.setattr(module, "ALWAYS_THERE", 0)
     monkeypatch.setattr(module, "_free", lambda _: 1 << 10)
-    assert [piece.stop - piece.start for piece in on_gpu._pieces(7, weights, True)] == [4, 3]
+    assert [piece.stop - piece.start for piece in on_gpu.pieces(7, weights, True)] == [4, 3]
     monkeypatch.setattr(module, "_free", lambda _: 100)
     with pytest.raises(LabError, match=r"gradient needs 128 bytes on cuda:1 .*: use fewer of them, float32, or the CPU"):
-        list(on_gpu._pieces(1, weights, True))
+        list(on_gpu.pieces(1, weights, True))
 
 
 def test_values_alone_need_no_memory_for_a_gradient(monkeypatch):
@@ -124,12 +124,12 @@ def test_values_alone_need_no_memory_for_a_gradient(monkeypatch):
     monkeypatch.setattr(availability, "is_capturing", lambda _: False)
     monkeypatch.setattr(module, "ALWAYS_THERE", 0)
     monkeypatch.setattr(module, "_free", lambda _: 200)  # a state has 128 bytes, the parts of a value 16, lambda 128
-    assert len(list(on_gpu._pieces(1, weights, False))) == 1
+    assert len(list(on_gpu.pieces(1, weights, False))) == 1
     with pytest.raises(LabError, match="simulating 3 qubits with a gradient needs 272 bytes"):
-        list(on_gpu._pieces(1, weights, True))
+        list(on_gpu.pieces(1, weights, True))
     monkeypatch.setattr(module, "_free", lambda _: 100)
     with pytest.raises(LabError, match="simulating 3 qubits needs 144 bytes"):
-        list(on_gpu._pieces(1, weights, False))
+        list(on_gpu.pieces(1, weights, False))
 
 
 def test_parts_of_values_and_angles_of_samples_are_counted(monkeypatch):

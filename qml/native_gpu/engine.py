@@ -17,7 +17,7 @@ from circuits.paulis import PauliSums
 from circuits.program import Program
 from qml.native_gpu import availability
 from qml.native_gpu.launches import Launches
-from qml.native_gpu.plan import plan_of, tables_of
+from qml.native_gpu.plan import Plan, plan_of, tables_of
 
 MEMORY_SHARE = 0.5  # of what is free, for the states and derivatives of a piece of the batch
 ALWAYS_THERE = 1 << 28  # bytes that are taken without asking the driver what is free
@@ -54,15 +54,26 @@ class GpuEngine:
         self._inputs, self._weights = list(inputs), list(weights)
         self._launches: dict[tuple, Launches] = {}
         self._of_amplitudes: dict[torch.device, torch.Tensor] = {}
+        self._numbers: dict[tuple, int] = {}
 
     @cached_property
-    def plan(self):
+    def plan(self) -> Plan:
         """The program's passes over the state."""
         return plan_of(self.program, self._sums)
 
-    def _launch(self, weights: torch.Tensor, needs: tuple[bool, bool]) -> Launches:
+    @cached_property
+    def dual_plan(self) -> Plan:
+        """Those over the state and its derivative."""
+        return plan_of(self.program, self._sums, is_dual=True)
+
+    def launches(self, weights: torch.Tensor, needs: tuple[bool, bool], kind: type[Launches] = Launches) -> Launches:
+        """The tables for weights of this shape, dtype and device; those of dual states by kind `DualLaunches`.
+
+        Args:
+            needs: whether derivatives by inputs and by weights are wanted.
+        """
         per_sample = weights.dim() == 2
-        key = per_sample, needs, weights.dtype, weights.device
+        key = kind, per_sample, needs, weights.dtype, weights.device
         if key not in self._launches:
             if availability.is_capturing(weights.device):
                 raise LabError(
@@ -74,18 +85,19 @@ class GpuEngine:
             places = np.arange(len(self._weights))
             columns[self._weights] = len(self._inputs) + places if per_sample else -1 - places
             needs = (needs[0] or (per_sample and needs[1]), needs[1])
-            tables = tables_of(self.plan, columns, needs)
+            plan = self.plan if kind is Launches else self.dual_plan
+            tables = tables_of(plan, columns, needs)
             n_own = len(self._inputs) + (len(self._weights) if per_sample else 0)
-            self._launches[key] = Launches(
-                self.plan, tables, n_own, len(self._weights), self.n_observables, weights.dtype, weights.device
+            self._launches[key] = kind(
+                plan, tables, n_own, len(self._weights), self.n_observables, weights.dtype, weights.device
             )
         return self._launches[key]
 
-    def _samples(self, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def samples(self, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """(B, n): what samples have of their own."""
         return torch.cat([inputs, weights], dim=1) if weights.dim() == 2 else inputs
 
-    def _start(self, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor | None:
+    def start(self, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor | None:
         """(B, 2^n) initial amplitudes, where they are among the angles."""
         if not self.program.amplitudes:
             return None
@@ -98,32 +110,39 @@ class GpuEngine:
             self._of_amplitudes[device] = torch.tensor([place[slot] for slot in self.program.amplitudes], device=device)
         return self._of_amplitudes[device]
 
-    @cached_property
-    def _of_one(self) -> dict[tuple[bool, bool], int]:
-        """Numbers that a sample needs in memory, by whether there is a gradient and whether it has weights of its own."""
-        plan, found = self.plan, {}
-        slots = [angle.slot for angle in {operation.angle for operation in plan.operations} if angle.slot is not None]
-        of_inputs = sum(slot in self._inputs for slot in slots)
-        for gradient in (False, True):
-            states = 2 if gradient and not plan.is_on_chip else 1
+    def n_bytes(self, batch: int, weights: torch.Tensor, gradient: bool, is_dual: bool = False) -> int:
+        """Memory of a run: states, samples' angles, parts of values; with a gradient lambda and the parts of derivatives.
+
+        Args:
+            is_dual: of states with their derivatives, all the same with lambda's.
+        """
+        return batch * weights.element_size() * self._of_one(gradient, weights.dim() == 2, is_dual)
+
+    def _of_one(self, gradient: bool, per_sample: bool, is_dual: bool) -> int:
+        """Numbers that a sample needs in memory."""
+        key = gradient, per_sample, is_dual
+        if key not in self._numbers:
+            plan = self.dual_plan if is_dual else self.plan
+            slots = [angle.slot for angle in {operation.angle for operation in plan.operations} if angle.slot is not None]
+            n_angles = len(slots) if per_sample else sum(slot in self._inputs for slot in slots)
             parts = max(len(plan.operations) * gradient, len(plan.terms) * (not plan.is_on_chip))
-            numbers = (2 * states << plan.n_qubits) + (parts << (plan.n_qubits - plan.tile_bits))
-            found[gradient, False], found[gradient, True] = numbers + 3 * of_inputs, numbers + 3 * len(slots)
-        return found
+            self._numbers[key] = (
+                (2 * _states_in_memory(plan, gradient, is_dual) << plan.n_qubits)
+                + (parts << (plan.n_qubits - plan.tile_bits))
+                + (3 + is_dual) * n_angles
+            )
+        return self._numbers[key]
 
-    def n_bytes(self, batch: int, weights: torch.Tensor, gradient: bool) -> int:
-        """Memory of a run: states, samples' angles, parts of values; with a gradient lambda and the parts of derivatives."""
-        return batch * weights.element_size() * self._of_one[gradient, weights.dim() == 2]
-
-    def _pieces(self, batch: int, weights: torch.Tensor, gradient: bool) -> Iterator[slice]:
+    def pieces(self, batch: int, weights: torch.Tensor, gradient: bool, is_dual: bool = False) -> Iterator[slice]:
         """Parts of the batch whose states fit, and the derivatives if there is to be a gradient."""
         size = max(1, batch)
-        of_one = self.n_bytes(1, weights, gradient)
+        of_one = self.n_bytes(1, weights, gradient, is_dual)
         if batch * of_one > ALWAYS_THERE and weights.is_cuda and not availability.is_capturing(weights.device):
             free = _free(weights.device)
             if of_one > free:
+                what = " with second derivatives" if gradient and is_dual else " with a gradient" * gradient
                 raise TooLarge(
-                    f"simulating {self.program.n_qubits} qubits{' with a gradient' * gradient} needs {of_one:,} bytes "
+                    f"simulating {self.program.n_qubits} qubits{what} needs {of_one:,} bytes "
                     f"on {weights.device} and {free:,} are free: use fewer of them, float32, or the CPU"
                 )
             size = max(1, min(batch, int(MEMORY_SHARE * free / of_one)))
@@ -132,43 +151,44 @@ class GpuEngine:
     def forward(self, inputs: torch.Tensor, weights: torch.Tensor, keep: bool) -> tuple[torch.Tensor, Kept]:
         """(B, K) expectation values, and the final states where they are to be kept and fit."""
         inputs, weights = inputs.contiguous(), weights.contiguous()
-        launch = self._launch(weights, (False, False))
+        launch = self.launches(weights, (False, False))
         values = weights.new_empty(len(inputs), self.n_observables)
-        pieces = list(self._pieces(len(inputs), weights, keep))
+        pieces = list(self.pieces(len(inputs), weights, keep))
         kept, keep = Kept(), keep and len(pieces) == 1
         for piece in pieces:
             own = weights[piece] if weights.dim() == 2 else weights
-            trigonometry, start, batch = self._prepared(launch, inputs[piece], own)
+            trigonometry, start, batch = self.prepared(launch, inputs[piece], own)
             states = launch.forward(trigonometry, start, batch, values[piece], keep)
             if keep:
                 kept.trigonometry, kept.states = trigonometry, states
         return values, kept
 
-    def _prepared(self, launch: Launches, inputs: torch.Tensor, weights: torch.Tensor, trigonometry=None):
+    def prepared(self, launch: Launches, inputs: torch.Tensor, weights: torch.Tensor, trigonometry=None):
+        """(trigonometry, initial amplitudes or None, samples) of a run."""
         if trigonometry is None:
-            trigonometry = launch.trigonometry(self._samples(inputs, weights), weights)
-        return trigonometry, self._start(inputs, weights), len(inputs)
+            trigonometry = launch.trigonometry(self.samples(inputs, weights), weights)
+        return trigonometry, self.start(inputs, weights), len(inputs)
 
     def vjp(
         self, inputs: torch.Tensor, weights: torch.Tensor, cotangents: torch.Tensor, kept: Kept | None, needs=(True, True)
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Derivatives of sum_bk cotangents[b, k] <O_k>_b in the shapes of inputs and weights; zeros where not needed."""
         inputs, weights, cotangents = (tensor.contiguous() for tensor in (inputs, weights, cotangents))
-        launch = self._launch(weights, tuple(bool(need) for need in needs))
+        launch = self.launches(weights, tuple(bool(need) for need in needs))
         pieces, states, known = self._left(kept, len(inputs), weights)
         of_samples, of_weights = [], None
         for piece in pieces:
             own = weights[piece] if weights.dim() == 2 else weights
-            trigonometry, start, batch = self._prepared(launch, inputs[piece], own, known)
+            trigonometry, start, batch = self.prepared(launch, inputs[piece], own, known)
             if states is None:
                 scratch = weights.new_empty(batch, self.n_observables)
                 states = launch.forward(trigonometry, start, batch, scratch, True)
             rows, shared, of_start = launch.backward(trigonometry, batch, states, cotangents[piece], start is not None)
             states = None
-            rows, shared = self._with_start(rows, shared, of_start, inputs[piece])
+            rows, shared = self.with_start(rows, shared, of_start, inputs[piece])
             of_samples.append(rows)
             of_weights = shared if of_weights is None else of_weights + shared
-        return self._split(of_samples, of_weights, inputs, weights)
+        return self.split(of_samples, of_weights, inputs, weights)
 
     def _left(self, kept: Kept | None, batch: int, weights: torch.Tensor):
         """(pieces of the batch, final states, trigonometry) for a gradient; states and trigonometry are of the whole batch.
@@ -178,10 +198,10 @@ class GpuEngine:
         kept = kept or Kept()
         states, kept.states = kept.states, None
         # With the states there already, less is free than when it was settled that the batch fits in one piece.
-        pieces = list(self._pieces(batch, weights, True)) if states is None else [slice(0, batch)]
+        pieces = list(self.pieces(batch, weights, True)) if states is None else [slice(0, batch)]
         return pieces, states, kept.trigonometry if len(pieces) == 1 else None
 
-    def _with_start(self, rows, shared, of_start, inputs):
+    def with_start(self, rows, shared, of_start, inputs):
         """Derivatives by initial amplitudes put where their slots are."""
         if of_start is None:
             return rows, shared
@@ -192,7 +212,8 @@ class GpuEngine:
             shared = shared + whole[:, inputs.shape[1] :].sum(dim=0, dtype=torch.float64)
         return rows, shared
 
-    def _split(self, of_samples: list, of_weights, inputs: torch.Tensor, weights: torch.Tensor):
+    def split(self, of_samples: list, of_weights, inputs: torch.Tensor, weights: torch.Tensor):
+        """Derivatives in the shapes of inputs and weights, from those of pieces of the batch."""
         if not of_samples:
             return torch.zeros_like(inputs), torch.zeros_like(weights)
         rows = of_samples[0] if len(of_samples) == 1 else torch.cat(of_samples)
@@ -201,6 +222,15 @@ class GpuEngine:
         if weights.shape[1] == 0:
             return rows, torch.zeros_like(weights)
         return tuple(part.clone() for part in rows.split([inputs.shape[1], weights.shape[1]], dim=1))
+
+
+def _states_in_memory(plan: Plan, gradient: bool, is_dual: bool) -> int:
+    """Most states of one sample at a time, lambda and derivatives counted."""
+    if not is_dual:
+        return 2 if gradient and not plan.is_on_chip else 1
+    if gradient:
+        return 0 if plan.is_on_chip else 4
+    return 6  # tangents: two states, again as complex numbers, again in the order of basis states
 
 
 def _free(device: torch.device) -> int:

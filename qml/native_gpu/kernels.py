@@ -6,32 +6,58 @@ Nothing here is compiled for a circuit: only for a number of entries, a precisio
 import triton
 import triton.language as tl
 
-from qml.native_gpu.tiles import backward, forward, parity, signed, wide_parity
+from qml.native_gpu.observing import add_lambda, owner_of, part_of
+from qml.native_gpu.tiles import backward, forward
 
 # Integers that vary from circuit to circuit: a kernel is not to be compiled again for those that are 1 or divisible by 16.
 _COUNTS = ["n_stages", "first", "last", "n_terms", "n_observables", "batch", "n_columns", "tiles", "n_rows", "n_outside"]
 _POINTERS = [  # nor for addresses that are not multiples of 16; those of whole states always are
     *("operations", "reads", "stages", "half", "cos", "sin", "start", "values", "terms", "coefficients", "cotangents"),
-    *("gradients", "basis", "outside", "partial", "starts", "rows", "factors", "out"),
+    *("gradients", "basis", "outside", "partial", "starts", "rows", "factors", "out", "rates", "start_rates", "growth"),
 ]
 kernel = triton.jit(do_not_specialize=_COUNTS, do_not_specialize_on_alignment=_POINTERS)
 
 
 @triton.jit
-def _term(terms, t):
-    """(flip, read, off, odd, owner) of an observables' term."""
-    at = terms + 5 * t
-    return tl.load(at), tl.load(at + 1), tl.load(at + 2).to(tl.int32), tl.load(at + 3), tl.load(at + 4)
+def whole_states(batch, QUBITS: tl.constexpr, SAMPLES: tl.constexpr):
+    """(entry, base, sample of each entry, first sample, place in memory, whether it is there) of this program's samples."""
+    entry = tl.arange(0, SAMPLES << QUBITS)
+    first_sample = tl.program_id(0).to(tl.int64) * SAMPLES
+    place = (first_sample << QUBITS) + entry
+    inside = place < (batch.to(tl.int64) << QUBITS)
+    if SAMPLES == 1:
+        sample = first_sample
+    else:
+        sample = tl.minimum(first_sample + (entry >> QUBITS), batch - 1)
+    return entry, first_sample * 0, sample, first_sample, place, inside
 
 
 @triton.jit
-def _own_part(re, im, far_re, far_im, odd, bit):
-    """A term's part in each row of <state| P |state>, of which the odd ones are imaginary."""
-    if odd == 1:
-        part = far_re * im - far_im * re
+def initial(start, place, inside, entry, like, QUBITS: tl.constexpr, HAS_START: tl.constexpr):
+    """Real parts of initial amplitudes, given or of |0...0>, as numbers of the kind that `like` points at."""
+    if HAS_START:
+        re = tl.load(start + place, mask=inside, other=0.0)
     else:
-        part = -far_re * re - far_im * im
-    return signed(bit, part)
+        re = tl.where(entry & ((1 << QUBITS) - 1) == 0, 1.0, 0.0).to(like.dtype.element_ty)
+    return re
+
+
+@triton.jit
+def write_values(
+    values, left_re, left_im, re, im, entry, base, first_sample, terms, coefficients, n_terms, n_observables, batch,
+    FACTOR: tl.constexpr, QUBITS: tl.constexpr, SAMPLES: tl.constexpr,
+):  # fmt: skip
+    """values[sample, k] = FACTOR * Re <left| O_k |state>, of terms in the order of their observables."""
+    total = tl.zeros([SAMPLES], re.dtype)
+    owner_before = -1
+    for t in range(n_terms):
+        part = part_of(terms, t, entry, base, left_re, left_im, re, im)
+        owner = owner_of(terms, t)
+        sums = tl.sum(tl.reshape(part, (SAMPLES, 1 << QUBITS)), 1) * (FACTOR * tl.load(coefficients + t))
+        total = tl.where(owner == owner_before, total + sums, sums)
+        owner_before = owner.to(tl.int32)
+        samples = first_sample + tl.arange(0, SAMPLES)
+        tl.store(values + samples * n_observables + owner, total, mask=samples < batch)
 
 
 @kernel
@@ -42,42 +68,17 @@ def run(
     WIDE: tl.constexpr,
 ):  # fmt: skip
     """All of a circuit on states that stay on chip: (B, K) expectation values, and (2, B, 2^n) final states to keep."""
-    dtype = cos.dtype.element_ty
-    program = tl.program_id(0).to(tl.int64)
-    entry = tl.arange(0, SAMPLES << QUBITS)
-    row = entry & ((1 << QUBITS) - 1)
-    first_sample = program * SAMPLES
-    base = first_sample * 0
-    place = (first_sample << QUBITS) + entry
-    inside = place < (batch.to(tl.int64) << QUBITS)
-    if SAMPLES == 1:
-        sample = first_sample
-    else:
-        sample = tl.minimum(first_sample + (entry >> QUBITS), batch - 1)
-    if HAS_START:
-        re = tl.load(start + place, mask=inside, other=0.0)
-    else:
-        re = tl.where(row == 0, 1.0, 0.0).to(dtype)
-    im = (re * 0).to(dtype)
+    entry, base, sample, first_sample, place, inside = whole_states(batch, QUBITS, SAMPLES)
+    re = initial(start, place, inside, entry, cos, QUBITS, HAS_START)
+    im = re * 0
     re, im = forward(re, im, entry, base, sample, operations, reads, stages, 0, n_stages, half, cos, sin, WIDE)
     if KEEP:
         tl.store(states + place, re, mask=inside)
         tl.store(states + (batch.to(tl.int64) << QUBITS) + place, im, mask=inside)
-    total = tl.zeros([SAMPLES], dtype)
-    owner_before = -1
-    for t in range(n_terms):
-        flip, read, off, odd, owner = _term(terms, t)
-        flip, read = flip.to(tl.int32), read.to(tl.int32)
-        bit = parity(entry, read) ^ off
-        if flip == 0:
-            part = _own_part(re, im, re, im, odd, bit)
-        else:
-            part = _own_part(re, im, tl.gather(re, entry ^ flip, 0), tl.gather(im, entry ^ flip, 0), odd, bit)
-        sums = tl.sum(tl.reshape(part, (SAMPLES, 1 << QUBITS)), 1) * tl.load(coefficients + t)
-        total = tl.where(owner == owner_before, total + sums, sums)
-        owner_before = owner.to(tl.int32)
-        samples = first_sample + tl.arange(0, SAMPLES)
-        tl.store(values + samples * n_observables + owner, total, mask=samples < batch)
+    write_values(
+        values, re, im, re, im, entry, base, first_sample, terms, coefficients, n_terms, n_observables, batch,
+        1, QUBITS, SAMPLES,
+    )  # fmt: skip
 
 
 @kernel
@@ -90,36 +91,12 @@ def run_back(
 
     Derivatives are (G, B); `of_start`, (B, 2^n), those by the initial amplitudes.
     """
-    dtype = cos.dtype.element_ty
-    program = tl.program_id(0).to(tl.int64)
-    entry = tl.arange(0, SAMPLES << QUBITS)
-    first_sample = program * SAMPLES
-    base = first_sample * 0
-    place = (first_sample << QUBITS) + entry
-    inside = place < (batch.to(tl.int64) << QUBITS)
-    if SAMPLES == 1:
-        sample = first_sample
-    else:
-        sample = tl.minimum(first_sample + (entry >> QUBITS), batch - 1)
+    entry, base, sample, first_sample, place, inside = whole_states(batch, QUBITS, SAMPLES)
     re = tl.load(states + place, mask=inside, other=0.0)
     im = tl.load(states + (batch.to(tl.int64) << QUBITS) + place, mask=inside, other=0.0)
-    bra_re = (re * 0).to(dtype)
-    bra_im = bra_re
-    for t in range(n_terms):
-        flip, read, off, odd, owner = _term(terms, t)
-        flip, read = flip.to(tl.int32), read.to(tl.int32)
-        weight = tl.load(coefficients + t) * tl.load(cotangents + sample * n_observables + owner)
-        weight = signed(parity(entry ^ flip, read) ^ off, -weight)
-        if flip == 0:
-            far_re, far_im = re, im
-        else:
-            far_re, far_im = tl.gather(re, entry ^ flip, 0), tl.gather(im, entry ^ flip, 0)
-        if odd == 1:
-            bra_re -= weight * far_im
-            bra_im += weight * far_re
-        else:
-            bra_re += weight * far_re
-            bra_im += weight * far_im
+    bra_re, bra_im = add_lambda(
+        re * 0, re * 0, re, im, entry, base, sample, terms, coefficients, 0, n_terms, cotangents, n_observables
+    )  # fmt: skip
     re, im, bra_re, bra_im = backward(
         re, im, bra_re, bra_im, entry, base, sample, operations, reads, stages, 0, n_stages, half, cos, sin,
         gradients, batch, first_sample, SAMPLES, batch, WIDE,
@@ -129,7 +106,7 @@ def run_back(
 
 
 @triton.jit
-def _tile(basis, outside, n_outside, QUBITS: tl.constexpr, TILE: tl.constexpr):
+def tile_of(basis, outside, n_outside, QUBITS: tl.constexpr, TILE: tl.constexpr):
     """(sample, base of the coset, row of each entry) of this program."""
     program = tl.program_id(0).to(tl.int64)
     sample = program >> (QUBITS - TILE)
@@ -150,7 +127,7 @@ def one_pass(
 ):  # fmt: skip
     """Stages first to last on every tile of (2, B, 2^n) states in memory; the first pass starts from |0...0>."""
     dtype = cos.dtype.element_ty
-    sample, base, entry, row = _tile(basis, outside, n_outside, QUBITS, TILE)
+    sample, base, entry, row = tile_of(basis, outside, n_outside, QUBITS, TILE)
     real = states + (sample << QUBITS) + row
     imaginary = real + (batch.to(tl.int64) << QUBITS)
     if IS_FIRST:
@@ -174,7 +151,7 @@ def one_pass_back(
     Args:
         STORE: of the results: 2 for all, 1 for the real parts of lambdas, 0 for none.
     """
-    sample, base, entry, row = _tile(basis, outside, n_outside, QUBITS, TILE)
+    sample, base, entry, row = tile_of(basis, outside, n_outside, QUBITS, TILE)
     place, other = (sample << QUBITS) + row, batch.to(tl.int64) << QUBITS
     re, im = tl.load(states + place), tl.load(states + other + place)
     bra_re, bra_im = tl.load(bras + place), tl.load(bras + other + place)
@@ -184,7 +161,7 @@ def one_pass_back(
     )  # fmt: skip
     if STORE > 0:
         # Found once more: held since the loads, addresses of 64 bits would take as many registers as the amplitudes.
-        sample, base, entry, row = _tile(basis, outside, n_outside, QUBITS, TILE)
+        sample, base, entry, row = tile_of(basis, outside, n_outside, QUBITS, TILE)
         place = (sample << QUBITS) + row
         tl.store(bras + place, bra_re)
         if STORE == 2:
@@ -195,50 +172,33 @@ def one_pass_back(
 
 @kernel
 def measure(
-    states, partial, terms, n_terms, batch, tiles, QUBITS: tl.constexpr, TILE: tl.constexpr,
+    states, partial, terms, first, last, batch, tiles, basis, outside, n_outside, QUBITS: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    """(terms, B * tiles): parts of <state| P |state> of every term from consecutive rows."""
-    program = tl.program_id(0).to(tl.int64)
-    place = (program << TILE) + tl.arange(0, 1 << TILE)
-    row, other = place & ((1 << QUBITS) - 1), batch.to(tl.int64) << QUBITS
+    """(terms, B * tiles): parts of <state| P |state> from every tile, of terms first to last, which flip inside tiles."""
+    sample, base, entry, row = tile_of(basis, outside, n_outside, QUBITS, TILE)
+    place, other = (sample << QUBITS) + row, batch.to(tl.int64) << QUBITS
     re, im = tl.load(states + place), tl.load(states + other + place)
-    for t in range(n_terms):
-        flip, read, off, odd, _ = _term(terms, t)
-        bit = wide_parity(row, read) ^ off
-        if flip == 0:
-            part = _own_part(re, im, re, im, odd, bit)
-        else:
-            far_re, far_im = tl.load(states + (place ^ flip)), tl.load(states + other + (place ^ flip))
-            part = _own_part(re, im, far_re, far_im, odd, bit)
-        tl.store(partial + t * (batch.to(tl.int64) * tiles) + program, tl.sum(part, 0))
+    for t in range(first, last):
+        part = part_of(terms, t, entry, base, re, im, re, im)
+        tl.store(partial + t * (batch.to(tl.int64) * tiles) + tl.program_id(0), tl.sum(part, 0))
 
 
 @kernel
 def weigh(
-    states, bras, cotangents, terms, coefficients, n_terms, n_observables, batch, QUBITS: tl.constexpr, TILE: tl.constexpr,
+    states, bras, cotangents, terms, coefficients, first, last, n_observables, batch, basis, outside, n_outside,
+    QUBITS: tl.constexpr, TILE: tl.constexpr, IS_FIRST: tl.constexpr,
 ):  # fmt: skip
-    """lambda = sum_k cotangents[b, k] O_k |state b>, of consecutive rows."""
-    program = tl.program_id(0).to(tl.int64)
-    sample = program >> (QUBITS - TILE)
-    place = (program << TILE) + tl.arange(0, 1 << TILE)
-    row, other = place & ((1 << QUBITS) - 1), batch.to(tl.int64) << QUBITS
+    """lambda += sum_k cotangents[b, k] O_k |state b>, of terms first to last, which flip within tiles; from zero first."""
+    sample, base, entry, row = tile_of(basis, outside, n_outside, QUBITS, TILE)
+    place, other = (sample << QUBITS) + row, batch.to(tl.int64) << QUBITS
     re, im = tl.load(states + place), tl.load(states + other + place)
-    bra_re = re * 0
-    bra_im = bra_re
-    for t in range(n_terms):
-        flip, read, off, odd, owner = _term(terms, t)
-        weight = tl.load(coefficients + t) * tl.load(cotangents + sample * n_observables + owner)
-        weight = signed(wide_parity(row ^ flip, read) ^ off, -weight)
-        if flip == 0:
-            far_re, far_im = re, im
-        else:
-            far_re, far_im = tl.load(states + (place ^ flip)), tl.load(states + other + (place ^ flip))
-        if odd == 1:
-            bra_re -= weight * far_im
-            bra_im += weight * far_re
-        else:
-            bra_re += weight * far_re
-            bra_im += weight * far_im
+    if IS_FIRST:
+        bra_re, bra_im = re * 0, re * 0
+    else:
+        bra_re, bra_im = tl.load(bras + place), tl.load(bras + other + place)
+    bra_re, bra_im = add_lambda(
+        bra_re, bra_im, re, im, entry, base, sample, terms, coefficients, first, last, cotangents, n_observables
+    )  # fmt: skip
     tl.store(bras + place, bra_re)
     tl.store(bras + other + place, bra_im)
 

@@ -1,12 +1,13 @@
 """A plan's tables on one device in one precision, and the launches of kernels over them."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import numpy as np
 import torch
 
 from qml.native_gpu import kernels
-from qml.native_gpu.plan import Plan, Tables, by_column
+from qml.native_gpu.plan import TERM_OWNER, Pass, Plan, Tables, by_column
 
 ENTRIES_OF_A_PROGRAM = 128  # samples of few qubits share a program until it has as many amplitudes
 ENTRIES_OF_A_WARP = 256  # amplitudes, of two numbers in float32, that a warp holds
@@ -49,12 +50,18 @@ class Launches:
         self._n_terms, self._n_gradients = len(plan.terms), len(tables.gradient_columns)
         own = by_column(tables.gradient_columns, tables.gradient_factors, n_own)
         shared = by_column(-1 - tables.gradient_columns, tables.gradient_factors, n_weights)
-        terms = by_column(plan.terms[:, -1], plan.coefficients, n_observables)
+        terms = by_column(plan.terms[:, TERM_OWNER], plan.coefficients, n_observables)
         self._of_own, self._of_shared, self._of_terms = ([there(array) for array in csr] for csr in (own, shared, terms))
-        self._passes = []
-        for one, first, last in zip(plan.passes, (0, *tables.ends), tables.ends):
-            basis = there(np.array(one.basis, np.int64)), there(np.array(one.outside, np.int64))
-            self._passes.append((first, last, *basis, len(one.outside)))
+
+        def tiled(passes: tuple[Pass, ...], ends: Sequence[int]) -> list[tuple]:
+            """(first, last, basis, outside, n_outside) of each pass over stages or terms that end there."""
+            vectors = [(np.array(one.basis, np.int64), np.array(one.outside, np.int64)) for one in passes]
+            there_too = [(there(basis), there(outside), len(outside)) for basis, outside in vectors]
+            return [(*ends_of, *shape) for *ends_of, shape in zip((0, *ends), ends, there_too)]
+
+        self._passes = tiled(plan.passes, tables.ends)
+        n_terms = [len(one.operations) for one in plan.readings]
+        self._readings = tiled(plan.readings, np.cumsum(n_terms).tolist())
 
     def _on_device(self):
         """Triton launches on the current device, whatever its arguments are on."""
@@ -67,9 +74,9 @@ class Launches:
     def _samples_of_a_program(self) -> int:
         return max(1, ENTRIES_OF_A_PROGRAM >> self.plan.n_qubits)
 
-    def _warps(self, backward: bool) -> int:
+    def _warps(self, backward: bool, n_states: int = 1) -> int:
         """So many that a tile's amplitudes stay in registers."""
-        entries = max(ENTRIES_OF_A_PROGRAM, 1 << self.plan.tile_bits) * (2 if backward else 1)
+        entries = max(ENTRIES_OF_A_PROGRAM, 1 << self.plan.tile_bits) * n_states * (2 if backward else 1)
         entries *= 2 if self.dtype == torch.float64 else 1
         return min(MOST_WARPS, _power_of_two(entries // ENTRIES_OF_A_WARP))
 
@@ -80,13 +87,17 @@ class Launches:
         is_wide = bits >= FEWEST_BITS_WIDE[self.dtype] and (self._samples_of_a_program() == 1 or not self.plan.is_on_chip)
         return bits if is_wide else 0
 
-    def trigonometry(self, samples: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Half of all angles, their cosines and sines: shared ones, then a row for each sample."""
-        parts = [self._constants]
+    def _laid_out(self, constants: torch.Tensor, samples: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Constants, halves of what samples share, then a row for each sample, and a number that is there to be read."""
+        parts = [constants]
         for (columns, half), values in ((self._shared, weights), (self._own, samples)):
             if len(columns):
                 parts.append((values.index_select(-1, columns) * half).reshape(-1))
-        angles = torch.cat([*parts, self._constants.new_zeros(1)])
+        return torch.cat([*parts, constants.new_zeros(1)])
+
+    def trigonometry(self, samples: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Half of all angles, their cosines and sines."""
+        angles = self._laid_out(self._constants, samples, weights)
         return angles, torch.cos(angles), torch.sin(angles)
 
     def forward(self, trigonometry, start, batch: int, values: torch.Tensor, keep: bool) -> torch.Tensor | None:
@@ -120,9 +131,9 @@ class Launches:
         states = self._states(batch)
         if start is not None:
             states[0], states[1] = start, 0
-        for k, (first, last, basis, outside, n_outside) in enumerate(self._passes):
+        for k, (first, last, *shape) in enumerate(self._passes):
             kernels.one_pass[(batch * self._tiles,)](
-                *self._program, first, last, *trigonometry, states, batch, basis, outside, n_outside,
+                *self._program, first, last, *trigonometry, states, batch, *shape,
                 QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, IS_FIRST=k == 0 and start is None, WIDE=self._wide,
                 num_warps=self._warps(False), **FUSED,
             )  # fmt: skip
@@ -130,11 +141,22 @@ class Launches:
 
     def _measure(self, states: torch.Tensor, batch: int, values: torch.Tensor) -> None:
         partial = states.new_empty(max(1, self._n_terms), batch * self._tiles)
-        kernels.measure[(batch * self._tiles,)](
-            states, partial, self._terms, self._n_terms, batch, self._tiles,
-            QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, num_warps=self._warps(False), **FUSED,
-        )  # fmt: skip
+        for first, last, *shape in self._readings:
+            kernels.measure[(batch * self._tiles,)](
+                states, partial, self._terms, first, last, batch, self._tiles, *shape,
+                QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, num_warps=self._warps(False), **FUSED,
+            )  # fmt: skip
         self._collect(partial, self._of_terms, values, batch, self._tiles)
+
+    def _weighed(self, states: torch.Tensor, batch: int, cotangents: torch.Tensor) -> torch.Tensor:
+        """lambda, (2, B, 2^n): the observables, weighed with cotangents, on states."""
+        bras = torch.empty_like(states)
+        for k, (first, last, *shape) in enumerate(self._readings):
+            kernels.weigh[(batch * self._tiles,)](
+                states, bras, cotangents, self._terms, self._coefficients, first, last, self.n_observables, batch, *shape,
+                QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, IS_FIRST=k == 0, num_warps=self._warps(True), **FUSED,
+            )  # fmt: skip
+        return bras
 
     def _collect(self, partial: torch.Tensor, csr: list[torch.Tensor], out: torch.Tensor, batch: int, tiles: int) -> None:
         """Fills out, (batch, columns), with sums of parts (rows, batch * tiles)."""
@@ -151,15 +173,23 @@ class Launches:
 
         The states are used up.
         """
-        of_own = torch.empty(batch, self.n_own, dtype=self.dtype, device=self.device)
-        of_shared = torch.empty(1, self.n_weights, dtype=torch.float64, device=self.device)
-        gradients = torch.empty(max(1, self._n_gradients), batch * self._tiles, dtype=self.dtype, device=self.device)
+        gradients = self._room_of_gradients(batch)
         with self._on_device():
             back = self._run_back if self.plan.is_on_chip else self._pass_all_back
             of_start = back(trigonometry, batch, states, cotangents, gradients, has_start)
-            self._collect(gradients, self._of_own, of_own, batch, self._tiles)
-            self._collect(gradients, self._of_shared, of_shared, 1, batch * self._tiles)
-        return of_own, of_shared[0], of_start
+            return *self._collected(gradients, batch), of_start
+
+    def _room_of_gradients(self, batch: int) -> torch.Tensor:
+        """(G, B * tiles): a derivative of each row of the tables from each tile."""
+        return torch.empty(max(1, self._n_gradients), batch * self._tiles, dtype=self.dtype, device=self.device)
+
+    def _collected(self, gradients: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Derivatives by what samples have of their own, (B, n_own), and by shared weights, (n,) float64."""
+        of_own = torch.empty(batch, self.n_own, dtype=self.dtype, device=self.device)
+        of_shared = torch.empty(1, self.n_weights, dtype=torch.float64, device=self.device)
+        self._collect(gradients, self._of_own, of_own, batch, self._tiles)
+        self._collect(gradients, self._of_shared, of_shared, 1, batch * self._tiles)
+        return of_own, of_shared[0]
 
     def _run_back(self, trigonometry, batch: int, states, cotangents, gradients, has_start: bool) -> torch.Tensor | None:
         samples = self._samples_of_a_program()
@@ -173,16 +203,12 @@ class Launches:
         return of_start
 
     def _pass_all_back(self, trigonometry, batch: int, states, cotangents, gradients, has_start: bool):
-        bras = torch.empty_like(states)
-        shape = {"QUBITS": self.plan.n_qubits, "TILE": self.plan.tile_bits}
-        kernels.weigh[(batch * self._tiles,)](
-            states, bras, cotangents, self._terms, self._coefficients, self._n_terms, self.n_observables, batch,
-            num_warps=self._warps(True), **shape, **FUSED,
-        )  # fmt: skip
-        for k, (first, last, basis, outside, n_outside) in reversed(list(enumerate(self._passes))):
+        bras = self._weighed(states, batch, cotangents)
+        for k, (first, last, *shape) in reversed(list(enumerate(self._passes))):
             store = 2 if k else int(has_start)  # before the first pass, only Re lambda is read, and by amplitudes alone
             kernels.one_pass_back[(batch * self._tiles,)](
                 *self._program, first, last, *trigonometry, states, bras, gradients, batch, self._tiles,
-                basis, outside, n_outside, STORE=store, WIDE=self._wide, num_warps=self._warps(True), **shape, **FUSED,
+                *shape, QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, STORE=store, WIDE=self._wide,
+                num_warps=self._warps(True), **FUSED,
             )  # fmt: skip
         return 2 * bras[0] if has_start else None

@@ -4,12 +4,14 @@ The operations are those of the CPU engine's normal form: turns, which mix rows 
 and phases, which multiply a row by its side of a parity. A state of few qubits stays on chip for its whole circuit, which
 is then one pass over one tile of all its rows. A larger one is in memory: a pass takes 2^k rows at a time, a coset of the
 span of k flips, does all that it can there, and goes to the next coset; so memory is read and written as often as there
-are passes. What a pass leaves out for want of room commutes with what it takes in after it.
+are passes. What a pass leaves out for want of room commutes with what it takes in after it. Observables are read in the
+same way: all terms that flip rows inside a tile, at one reading of the state.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,21 +30,36 @@ KIND, FLIP, READ, OFF, AT, STRIDE, GRADIENT, COLUMNS = range(8)
 TURN, PHASE = 0, 1
 # Columns of `stages`: a turn, or neighbouring phases, which are one diagonal.
 STAGE_KIND, STAGE_FIRST, STAGE_END, STAGE_COLUMNS = range(4)
-# Columns of `terms` of observables.
-TERM_FLIP, TERM_READ, TERM_OFF, TERM_ODD, TERM_OWNER, TERM_COLUMNS = range(6)
+# Columns of `terms` of observables: FLIP and READ of a tile's entries, ROW_READ of whole row indices.
+TERM_FLIP, TERM_READ, TERM_OFF, TERM_ODD, TERM_OWNER, TERM_ROW_READ, TERM_COLUMNS = range(7)
+
+
+class Term(NamedTuple):
+    """A Pauli string on rows: the parity of p & read, and off, are the sign of conj(state[p ^ flip]) state[p].
+
+    Attributes:
+        odd: whether it has an odd number of Y, so that the imaginary part counts. owner: the observable it is of.
+    """
+
+    flip: int
+    read: int
+    off: int
+    odd: int
+    owner: int
+    coefficient: float
 
 
 @dataclass(frozen=True)
 class Pass:
-    """Operations that are done on a tile's rows together.
+    """Operations that are done on a tile's rows together, or terms that are read there.
 
     Attributes:
-        operations: in the order in which they act.
+        operations: in the order in which they act; terms in that of their owners.
         basis: the tile's span, reduced: bit `pivots[j]` of a row index is in basis[j] alone.
         pivots: ascending. outside: the other index bits, which say which coset a tile is.
     """
 
-    operations: tuple[Turn | Phase, ...]
+    operations: tuple[Turn | Phase | Term, ...]
     basis: tuple[int, ...]
     pivots: tuple[int, ...]
     outside: tuple[int, ...]
@@ -58,7 +75,7 @@ class Pass:
                 found.append((kind, k, k + 1))
         return found
 
-    def local(self, operation: Turn | Phase) -> tuple[int, int]:
+    def local(self, operation: Turn | Phase | Term) -> tuple[int, int]:
         """(flip, read) in terms of a tile's entries: bit j of an entry is whether basis[j] is in its index."""
         flip = getattr(operation, "flip", 0)
         flips = sum((flip >> pivot & 1) << j for j, pivot in enumerate(self.pivots))
@@ -74,6 +91,14 @@ class Span:
         self.vectors: dict[int, int] = {}  # pivot -> vector
         for vector in vectors:
             self.takes(vector)
+
+    def closed(self, taken: Sequence[Turn | Phase | Term], n_qubits: int) -> Pass:
+        """The pass of what was taken; a tile of few flips is filled with bits of low index."""
+        for bit in range(n_qubits):
+            self.takes(1 << bit)
+        pivots = tuple(sorted(self.vectors))
+        outside = tuple(bit for bit in range(n_qubits) if bit not in self.vectors)
+        return Pass(tuple(taken), tuple(self.vectors[p] for p in pivots), pivots, outside)
 
     def takes(self, flip: int) -> bool:
         """Whether the flip lies in the span, which grows for it while there is room."""
@@ -108,11 +133,20 @@ def passes_of(operations: Sequence[Turn | Phase], n_qubits: int, tile_bits: int,
                 break
             free = all(commute(operation, other) for other in left)
             (taken if free and span.takes(getattr(operation, "flip", 0)) else left).append(operation)
-        for bit in range(n_qubits):
-            span.takes(1 << bit)
-        pivots = tuple(sorted(span.vectors))
-        outside = tuple(bit for bit in range(n_qubits) if bit not in span.vectors)
-        found.append(Pass(tuple(taken), tuple(span.vectors[p] for p in pivots), pivots, outside))
+        found.append(span.closed(taken, n_qubits))
+        remaining = left
+    return found
+
+
+def readings_of(terms: Sequence[Term], n_qubits: int, tile_bits: int, lane_bits: int) -> list[Pass]:
+    """The terms, each in the first reading of the state that has room for its flip; those that flip nothing in the first."""
+    remaining, found = list(terms), []
+    while remaining or not found:
+        span = Span([1 << bit for bit in range(min(lane_bits, tile_bits))], tile_bits)
+        taken, left = [], []
+        for term in remaining:
+            (taken if span.takes(term.flip) else left).append(term)
+        found.append(span.closed(taken, n_qubits))
         remaining = left
     return found
 
@@ -123,15 +157,14 @@ class Plan:
 
     Attributes:
         passes: over the state, in order; one where it fits on chip.
+        readings: of the observables' terms; one where the state is one tile.
         tile_bits: rows of a tile are 2^tile_bits.
-        terms: (n, TERM_COLUMNS) of the observables, in the order of their owners. coefficients: of each term.
     """
 
     form: NormalForm
     passes: tuple[Pass, ...]
+    readings: tuple[Pass, ...]
     tile_bits: int
-    terms: np.ndarray
-    coefficients: np.ndarray
 
     @property
     def n_qubits(self) -> int:
@@ -148,29 +181,42 @@ class Plan:
         """Of all passes, in order."""
         return [operation for one in self.passes for operation in one.operations]
 
+    @cached_property
+    def terms(self) -> np.ndarray:
+        """(n, TERM_COLUMNS), all readings end to end."""
+        rows = [(*one.local(t), t.off, t.odd, t.owner, t.read) for one in self.readings for t in one.operations]
+        return _rows(rows, TERM_COLUMNS, np.int64)
 
-def plan_of(program: Program, sums: PauliSums) -> Plan:
-    """The plan of a program and its observables, given as one table of Pauli strings."""
+    @cached_property
+    def coefficients(self) -> np.ndarray:
+        """(n,): of the terms."""
+        return np.array([term.coefficient for one in self.readings for term in one.operations], float)
+
+
+def plan_of(program: Program, sums: PauliSums, is_dual: bool = False) -> Plan:
+    """The plan of a program and its observables, given as one table of Pauli strings.
+
+    Args:
+        is_dual: for states with their derivatives: a tile has half as many rows.
+    """
     form = normal_form(program)
     steps = seen_steps(form, program, sums)
     operations = [operation for step in steps for operation in (*step.turns, *step.phases)]
+    terms = [_term(form, sums, t) for t in np.argsort(sums.owner, kind="stable")]
     n_qubits = form.n_qubits
-    tile_bits = n_qubits if n_qubits <= MOST_QUBITS_ON_CHIP else min(TILE_BITS, n_qubits)
-    if tile_bits == n_qubits:
+    if n_qubits <= MOST_QUBITS_ON_CHIP - is_dual:
         bits = tuple(range(n_qubits))
-        passes = [Pass(tuple(operations), tuple(1 << bit for bit in bits), bits, ())]
-    else:
-        passes = passes_of(operations, n_qubits, tile_bits, LANE_BITS)
-    order = np.argsort(sums.owner, kind="stable")
-    terms = [_term(form, sums, t) for t in order]
-    return Plan(form, tuple(passes), tile_bits, _rows(terms, TERM_COLUMNS, np.int64), sums.coefficients[order])
+        shape = tuple(1 << bit for bit in bits), bits, ()
+        return Plan(form, (Pass(tuple(operations), *shape),), (Pass(tuple(terms), *shape),), n_qubits)
+    tile_bits = min(max(1, TILE_BITS - is_dual), n_qubits)
+    cut = n_qubits, tile_bits, LANE_BITS
+    return Plan(form, tuple(passes_of(operations, *cut)), tuple(readings_of(terms, *cut)), tile_bits)
 
 
-def _term(form: NormalForm, sums: PauliSums, t: int) -> tuple[int, ...]:
-    """A Pauli string on rows: OFF turns the sign of the parity of p & READ in conj(state[p ^ FLIP]) state[p]."""
+def _term(form: NormalForm, sums: PauliSums, t: int) -> Term:
     flip, read, inverted = form.string(int(sums.x[t]), int(sums.z[t]))
     n_y = int(sums.n_y[t]) % 4
-    return flip, read, inverted ^ (n_y >= 2), n_y & 1, int(sums.owner[t])
+    return Term(flip, read, int(inverted ^ (n_y >= 2)), n_y & 1, int(sums.owner[t]), float(sums.coefficients[t]))
 
 
 def _rows(rows: list, columns: int, dtype) -> np.ndarray:

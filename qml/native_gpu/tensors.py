@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from circuits.errors import Unsupported
 from qml import costs
 from qml.native_gpu import availability
 from qml.native_gpu.engine import GpuEngine, Kept
+from qml.native_gpu.second_order import SecondOrder
 
 
 class OnTensors:
@@ -38,24 +38,35 @@ class OnTensors:
         with costs.for_gradients():
             return self._entered(weights, len(inputs), again, 2 + again, lambda: self.engine.vjp(*tensors, kept, needs))
 
-    def refuse_second(self) -> None:
-        """Raise: the dual sweep runs on the CPU, and would do so behind the caller's back."""
-        raise Unsupported(
-            "backend 'native' has no second derivatives on a GPU: move the layer and its inputs to the CPU, where they are "
-            "exact, or use diff_method='parameter-shift'"
-        )
+    @cached_property
+    def _second_order(self) -> SecondOrder:
+        return SecondOrder(self.engine)
 
-    def _entered(self, weights: torch.Tensor, batch: int, prepared: int, sweeps: int, work: Callable[[], Any]):
+    def second(self, inputs, weights, cotangents, v_inputs, v_weights) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Derivatives of sum v . vjp(inputs, weights, cotangents) by inputs, weights and cotangents."""
+        tensors = [tensor.detach() for tensor in (inputs, weights, cotangents, v_inputs, v_weights)]
+        with costs.for_gradients():
+            return self._entered(weights, len(inputs), 1, 6, lambda: self._second_order.second(*tensors), is_dual=True)
+
+    def tangents(self, inputs, weights, v_inputs, v_weights) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, 2^n) complex final states, and their derivatives along v, up to one sign for both of a sample."""
+        tensors = [tensor.detach() for tensor in (inputs, weights, v_inputs, v_weights)]
+        return self._entered(weights, len(inputs), 1, 2, lambda: self._second_order.tangents(*tensors), is_dual=True)
+
+    def _entered(
+        self, weights: torch.Tensor, batch: int, prepared: int, sweeps: int, work: Callable[[], Any], is_dual: bool = False
+    ):  # fmt: skip
         """`work()`, in the ledger where one is open; seconds are the GPU's then, which is waited for."""
         if not costs.is_open():
             return work()
         _wait(weights.device)
-        n_bytes = self.engine.n_bytes(batch, weights, sweeps > 1)
+        plan = self.engine.dual_plan if is_dual else self.engine.plan
+        n_bytes = self.engine.n_bytes(batch, weights, sweeps > 1 + is_dual, is_dual)
         with costs.run(
             circuits=prepared * batch,
             shots=0,
             gates=sweeps * batch * len(self._compiled.program.gates),
-            passes=sweeps * batch * len(self.engine.plan.passes),
+            passes=sweeps * batch * len(plan.passes),
             peak_bytes=n_bytes,
         ):
             result = work()

@@ -38,27 +38,27 @@ def signed(bit, value):
 
 
 @triton.jit
-def _sign(operations, reads, k, base):
+def sign_of(operations, reads, k, base):
     """(read of entries, bit of the tile at base) of operation k."""
     at = operations + 7 * k
     return tl.load(at + 2), tl.load(at + 3) ^ wide_parity(base, tl.load(reads + k))
 
 
 @triton.jit
-def _place(operations, k, sample):
+def place_of(operations, k, sample):
     """Where the operation's angle is, for each sample."""
     return tl.load(operations + 7 * k + 4) + sample * tl.load(operations + 7 * k + 5)
 
 
 @triton.jit
-def _half_angles(operations, reads, first, last, base, sample, half, BITS: tl.constexpr):
+def half_angles(operations, reads, first, last, base, sample, half, BITS: tl.constexpr):
     """Of phases first to last together, for each of 2^BITS entries: outer products, since a parity of two parts is one."""
     LOW: tl.constexpr = BITS // 2
     high, low = tl.arange(0, 1 << (BITS - LOW)), tl.arange(0, 1 << LOW)
     total = tl.zeros([1 << (BITS - LOW), 1 << LOW], half.dtype.element_ty)
     for k in range(first, last):
-        read, odd = _sign(operations, reads, k, base)
-        angle = tl.load(half + _place(operations, k, sample))
+        read, odd = sign_of(operations, reads, k, base)
+        angle = tl.load(half + place_of(operations, k, sample))
         of_high = signed(parity(high, read >> LOW) ^ odd, -angle)
         of_low = tl.where(parity(low, read & ((1 << LOW) - 1)) == 0, 1.0, -1.0).to(total.dtype)
         total += of_high[:, None] * of_low[None, :]
@@ -77,21 +77,21 @@ def forward(
     for stage in range(first, last):
         k, end = tl.load(stages + 3 * stage + 1), tl.load(stages + 3 * stage + 2)
         if tl.load(stages + 3 * stage) == 0:
-            read, odd = _sign(operations, reads, k, base)
-            place = _place(operations, k, sample)
+            read, odd = sign_of(operations, reads, k, base)
+            place = place_of(operations, k, sample)
             c, s = tl.load(cos + place), signed(parity(entry, read) ^ odd, tl.load(sin + place))
             other = entry ^ tl.load(operations + 7 * k + 1)
             re = c * re + s * tl.gather(re, other, 0)
             im = c * im + s * tl.gather(im, other, 0)
         elif WIDE > 0:
-            angles = _half_angles(operations, reads, k, end, base, sample, half, WIDE)
+            angles = half_angles(operations, reads, k, end, base, sample, half, WIDE)
             cosines, sines, before = tl.cos(angles), tl.sin(angles), re
             re = cosines * re + sines * im
             im = cosines * im - sines * before
         else:
             for phase in range(k, end):
-                read, odd = _sign(operations, reads, phase, base)
-                place = _place(operations, phase, sample)
+                read, odd = sign_of(operations, reads, phase, base)
+                place = place_of(operations, phase, sample)
                 c, s = tl.load(cos + place), signed(parity(entry, read) ^ odd, tl.load(sin + place))
                 old = re
                 re = c * re - s * im
@@ -100,7 +100,7 @@ def forward(
 
 
 @triton.jit
-def _put_sum(values, at, first_sample, samples: tl.constexpr, batch):
+def put_sum(values, at, first_sample, samples: tl.constexpr, batch):
     """Sums of the entries of each sample, to at[sample]."""
     if samples == 1:
         tl.store(at + first_sample, tl.sum(values, 0))
@@ -111,7 +111,7 @@ def _put_sum(values, at, first_sample, samples: tl.constexpr, batch):
 
 
 @triton.jit
-def _phase_sums(moments, operations, reads, first, last, base, gradients, n_rows, first_sample, BITS: tl.constexpr):
+def phase_sums(moments, operations, reads, first, last, base, gradients, n_rows, first_sample, BITS: tl.constexpr):
     """Derivatives by phases first to last: sums of the moments Im conj(lambda) state with each phase's signs."""
     LOW: tl.constexpr = BITS // 2
     high, low = tl.arange(0, 1 << (BITS - LOW)), tl.arange(0, 1 << LOW)
@@ -119,7 +119,7 @@ def _phase_sums(moments, operations, reads, first, last, base, gradients, n_rows
     for k in range(first, last):
         row = tl.load(operations + 7 * k + 6)
         if row >= 0:
-            read, odd = _sign(operations, reads, k, base)
+            read, odd = sign_of(operations, reads, k, base)
             of_high = tl.sum(signed(parity(low, read & ((1 << LOW) - 1))[None, :], table), 1)
             total = tl.sum(signed(parity(high, read >> LOW) ^ odd, of_high), 0)
             tl.store(gradients + row.to(tl.int64) * n_rows + first_sample, total)
@@ -138,15 +138,15 @@ def backward(
         stage = last - 1 - done
         k, end = tl.load(stages + 3 * stage + 1), tl.load(stages + 3 * stage + 2)
         if tl.load(stages + 3 * stage) == 0:
-            read, odd = _sign(operations, reads, k, base)
-            place, row = _place(operations, k, sample), tl.load(operations + 7 * k + 6)
+            read, odd = sign_of(operations, reads, k, base)
+            place, row = place_of(operations, k, sample), tl.load(operations + 7 * k + 6)
             bit = parity(entry, read) ^ odd
             c, s = tl.load(cos + place), signed(bit, tl.load(sin + place))
             other = entry ^ tl.load(operations + 7 * k + 1)
             far_re, far_im = tl.gather(re, other, 0), tl.gather(im, other, 0)
             if row >= 0:
                 at = gradients + row.to(tl.int64) * n_rows
-                _put_sum(signed(bit, bra_re * far_re + bra_im * far_im), at, first_sample, samples, batch)
+                put_sum(signed(bit, bra_re * far_re + bra_im * far_im), at, first_sample, samples, batch)
             re = c * re - s * far_re
             im = c * im - s * far_im
             bra_re = c * bra_re - s * tl.gather(bra_re, other, 0)
@@ -154,8 +154,8 @@ def backward(
         elif WIDE > 0:
             moments = bra_re * im - bra_im * re
             # With two sides' signs, -1 where a bit is 0, their product is +1 where the whole parity is 0.
-            _phase_sums(moments, operations, reads, k, end, base, gradients, n_rows, first_sample, WIDE)
-            angles = _half_angles(operations, reads, k, end, base, sample, half, WIDE)
+            phase_sums(moments, operations, reads, k, end, base, gradients, n_rows, first_sample, WIDE)
+            angles = half_angles(operations, reads, k, end, base, sample, half, WIDE)
             cosines, sines, before, bra_before = tl.cos(angles), tl.sin(angles), re, bra_re
             re = cosines * re - sines * im
             im = cosines * im + sines * before
@@ -163,13 +163,13 @@ def backward(
             bra_im = cosines * bra_im + sines * bra_before
         else:
             for phase in range(k, end):
-                read, odd = _sign(operations, reads, phase, base)
-                place, row = _place(operations, phase, sample), tl.load(operations + 7 * phase + 6)
+                read, odd = sign_of(operations, reads, phase, base)
+                place, row = place_of(operations, phase, sample), tl.load(operations + 7 * phase + 6)
                 bit = parity(entry, read) ^ odd
                 c, s = tl.load(cos + place), signed(bit, tl.load(sin + place))
                 if row >= 0:
                     at = gradients + row.to(tl.int64) * n_rows
-                    _put_sum(signed(bit, bra_im * re - bra_re * im), at, first_sample, samples, batch)
+                    put_sum(signed(bit, bra_im * re - bra_re * im), at, first_sample, samples, batch)
                 old, old_bra = re, bra_re
                 re = c * re + s * im
                 im = c * im - s * old
