@@ -46,19 +46,24 @@ def _compiled(program: Program, slots: Slots) -> NativeCircuit:
     return resolve("native").compile(program, [], slots)
 
 
-def tangents(layer: QuantumLayer, *angles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(B, 2^n) complex final states and their derivatives along (v_inputs, v_weights), up to one sign for both of a sample.
+def tangents(
+    layer: QuantumLayer, inputs: torch.Tensor, weights: torch.Tensor, v_inputs: torch.Tensor, v_weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, 2^n) complex final states and their derivatives along a direction, but for phases that nothing can measure.
+
+    A state may have a factor e^(i a), where a depends on the angles; its derivative has that factor too, and no part of
+    i a' times the state.
 
     Args:
-        angles: of inputs, of weights, v_inputs, v_weights: (B, slots), that of weights and its v also (slots,).
+        inputs, weights: angles: (B, slots), those of weights also (slots,). v_inputs, v_weights: the direction, alike.
 
     On the GPU where the angles are on one, else on the CPU, by a native engine that is planned once.
     """
-    compiled = _compiled(layer._program, layer._binding.slots)
-    if availability.takes(angles[1]):
+    compiled, angles = _compiled(layer._program, layer._binding.slots), (inputs, weights, v_inputs, v_weights)
+    if availability.takes(weights):
         return compiled.on_tensors().tangents(*angles)
     states, derivatives = compiled.tangents(*(tensor.numpy(force=True) for tensor in angles))
-    return torch.from_numpy(states).to(angles[1].device), torch.from_numpy(derivatives).to(angles[1].device)
+    return torch.from_numpy(states).to(weights.device), torch.from_numpy(derivatives).to(weights.device)
 
 
 def _metric(layer: QuantumLayer, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -23,11 +23,12 @@ from functools import lru_cache, partial
 import numpy as np
 
 from circuits.errors import LabError
+from qml.wording import counted
 from studies import published
 from studies.drawing import COLOURS, MARKERS, NEUTRAL, errorbars
 from studies.ensembles import divergence, expected_floor, haar_masses, haar_meyer_wallach, meyer_wallach
 from studies.statistics import Interval, normal_quantile
-from studies.words import counted, numbered
+from studies.words import numbered
 
 HAAR = 0  # the number that stands for Haar-random states in place of a circuit's
 CHUNK = 1000  # pairs in a case
@@ -38,7 +39,7 @@ LIKELY = 3.0  # standard errors, of 15 differences: chance exceeds it once in 25
 AGREEMENT = 4.0  # standard errors: chance exceeds it once in a thousand runs
 
 _circuits = partial(numbered, "circuit")
-_layers = partial(counted, thing="layer")
+_layers = partial(counted, what="layer")
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from circuits.errors import LabError, UnknownName, Unsupported
+from qml.wording import counted
 from studies.drawing import COLOURS, MARKERS, NEUTRAL
 from studies.exact import middle_variance
 from studies.landscape import METHODS, gradient_variance
-from studies.words import counted
 
 LARGEST_STATE = 20  # qubits, for one after another of a thousand samples
 AGREEMENT = 4.0

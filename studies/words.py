@@ -3,11 +3,6 @@
 from collections.abc import Iterable
 
 
-def counted(count: int, thing: str) -> str:
-    """`1 layer`, `3 layers`."""
-    return f"{count} {thing}{'s' * (count != 1)}"
-
-
 def numbered(thing: str, numbers: Iterable[int]) -> str:
     """`circuit 6`, `circuits 2 to 8, 10, 11`: three neighbours and more become a range."""
     runs: list[list[int]] = []

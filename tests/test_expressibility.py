@@ -8,10 +8,11 @@ from qiskit.quantum_info import Statevector, partial_trace
 
 from circuits.errors import LabError
 from circuits.sim_circuits import sim
+from qml.wording import counted
 from studies import ensembles, published
 from studies import expressibility as study
 from studies.statistics import Interval
-from studies.words import counted, numbered
+from studies.words import numbered
 
 SIGMA = 5
 # The paper's Table III: weights of one layer on n qubits, those of circuit 10 with its first row.

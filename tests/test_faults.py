@@ -320,7 +320,7 @@ def test_after_kills_at_random_moments_the_same_command_has_every_result_once(ba
 
 
 def test_two_processes_submit_to_one_store_and_each_finds_its_own(store):
-    code = WORK.replace('tag="run"', 'tag=sys.argv[3]')
+    code = WORK.replace('tag="run"', "tag=sys.argv[3]")
     programs = [start(code, store, "native", name) for name in ("one", "two")]
     assert [program.wait() for program in programs] == [0, 0]
     for name in ("one", "two"):

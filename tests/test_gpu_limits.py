@@ -147,6 +147,30 @@ def test_parts_of_values_and_angles_of_samples_are_counted(monkeypatch):
         assert on_gpu.n_bytes(10, weights, True) == 10 * (2 * state + parts + 3 * 8 * angles)
 
 
+def test_second_derivatives_need_four_states_in_memory_and_none_on_chip(monkeypatch):
+    from qml.native_gpu import engine as module
+
+    on_chip, weights = engine(QuantumCircuit(3), ["ZZZ"]), weights_on_a_gpu()
+    assert on_chip.n_bytes(1, weights, True, is_dual=True) == 0
+    in_memory(monkeypatch, 2)
+    on_gpu, state = engine(QuantumCircuit(3), ["ZZZ"]), 2 * 8 * 8
+    assert on_gpu.n_bytes(10, weights, True, is_dual=True) == 10 * (4 * state + 4 * 8)  # and a value of each tile
+    monkeypatch.setattr(availability, "is_capturing", lambda _: False)
+    monkeypatch.setattr(module, "ALWAYS_THERE", 0)
+    monkeypatch.setattr(module, "_free", lambda _: 500)
+    with pytest.raises(LabError, match="simulating 3 qubits with second derivatives needs 544 bytes on cuda:1"):
+        list(on_gpu.pieces(1, weights, True, is_dual=True))
+
+
+def test_amplitudes_and_the_derivatives_by_them_are_counted(catalogue):
+    case, weights = catalogue["amplitude"], weights_on_a_gpu()
+    given = engine(case.circuit, case.observables, len(lower(case.circuit).slots))
+    n_amplitudes = len(given.program.amplitudes)
+    assert n_amplitudes == 1 << given.program.n_qubits
+    assert given.n_bytes(1, weights, True, is_dual=True) >= 6 * 8 * n_amplitudes
+    assert given.n_bytes(1, weights, True) >= (2 + 4) * 8 * n_amplitudes  # beside the state
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference_mode"])
 def test_no_states_are_kept_where_gradients_are_off(mode, device, monkeypatch):
     from qml.native_gpu.engine import GpuEngine

@@ -34,6 +34,21 @@ def results(made: QuantumLayer, inputs: torch.Tensor) -> list[np.ndarray]:
     return [part.detach().cpu().double().numpy() for part in (values, inputs.grad, made.w.grad)]
 
 
+def grown(made: QuantumLayer, inputs: torch.Tensor) -> torch.Tensor:
+    """The sum of all derivatives by weights of one scalar, each with a factor of its own."""
+    (first,) = torch.autograd.grad(made(inputs).square().sum(), made.w, create_graph=True)
+    factors = torch.linspace(-1, 1, len(first), dtype=first.dtype, device=first.device)
+    return (first * factors).sum()
+
+
+def product(made: QuantumLayer, inputs: torch.Tensor) -> list[np.ndarray]:
+    """Gradients to inputs and to weights of `grown`."""
+    made.zero_grad()
+    inputs = inputs.clone().requires_grad_()
+    grown(made, inputs).backward()
+    return [part.detach().cpu().double().numpy() for part in (inputs.grad, made.w.grad)]
+
+
 def far(found: list, expected: list) -> float:
     return max(np.abs(a - b).max() / max(1, np.abs(b).max()) for a, b in zip(found, expected))
 
@@ -70,25 +85,37 @@ def test_weights_of_every_sample_get_gradients_of_their_own(n_qubits):
     assert far(found[1:], found[:1]) < 1e-12
 
 
+@pytest.mark.parametrize("dtype", BOUNDS, ids=str)
+@pytest.mark.parametrize("n_qubits, batch", [(1, 300), (4, 1025), (8, 65), (11, 9), (12, 5), (13, 3), (16, 2), (20, 1)])
+def test_hessian_vector_products_are_those_of_the_cpu(n_qubits, batch, dtype):
+    inputs = torch.tensor(np.random.default_rng(n_qubits).uniform(-3, 3, (batch, n_qubits)))
+    expected = product(layer(n_qubits, torch.float64), inputs.double())
+    found = product(layer(n_qubits, dtype).cuda(), inputs.to("cuda", dtype))
+    assert far(found, expected) < BOUNDS[dtype]
+
+
 @pytest.mark.parametrize("n_qubits", [6, 14])
 def test_a_step_does_not_wait_for_the_gpu(n_qubits):
     made, inputs = layer(n_qubits, torch.float32).cuda(), torch.ones(4, n_qubits, device="cuda", requires_grad=True)
     made(inputs).sum().backward()
+    grown(made, inputs).backward()
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
         made(inputs).sum().backward()
+        grown(made, inputs).backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.parametrize("is_second", [False, True], ids=["gradient", "second_order"])
 @pytest.mark.parametrize("n_qubits", [6, 14])
-def test_a_step_is_captured_in_a_cuda_graph_and_replayed_on_new_inputs(n_qubits):
+def test_a_step_is_captured_in_a_cuda_graph_and_replayed_on_new_inputs(n_qubits, is_second):
     made, inputs = layer(n_qubits, torch.float64).cuda(), torch.zeros(4, n_qubits, device="cuda", dtype=torch.float64)
 
     def step():
         made.w.grad = None
-        values = made(inputs)
+        values = grown(made, inputs) if is_second else made(inputs)
         values.sum().backward()
         return values
 
@@ -136,13 +163,18 @@ def test_the_same_step_gives_the_same_bits():
 
 
 def test_nothing_is_compiled_for_a_second_circuit():
-    from qml.native_gpu import kernels
+    from qml.native_gpu import dual_kernels, kernels
 
-    results(layer(6, torch.float32, 1).cuda(), torch.ones(3, 6, device="cuda"))
-    before = {device: len(caches[0]) for device, caches in kernels.run_back.device_caches.items()}
-    for n_layers, batch in ((2, 1), (4, 16), (5, 33)):
-        results(layer(6, torch.float32, n_layers).cuda(), torch.ones(batch, 6, device="cuda"))
-    assert {device: len(caches[0]) for device, caches in kernels.run_back.device_caches.items()} == before
+    def compiled() -> list[int]:
+        found = (kernel.device_caches for kernel in (kernels.run_back, dual_kernels.second))
+        return [len(caches[0]) for by_device in found for _, caches in sorted(by_device.items())]
+
+    before = []
+    for n_layers, batch in ((1, 3), (2, 1), (4, 16), (5, 33)):
+        for once in (results, product):
+            once(layer(6, torch.float32, n_layers).cuda(), torch.ones(batch, 6, device="cuda"))
+        before = before or compiled()
+    assert compiled() == before
 
 
 def test_doctor_ran_our_kernels_and_has_nothing_against_the_driver():

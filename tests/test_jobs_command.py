@@ -90,8 +90,6 @@ def test_jobs_are_chosen_by_state_and_tag_cancelled_rerun_and_removed(command, s
     assert command("jobs", "gc", "--done", "--days", 0)[1].startswith("removed 1 job ") and listed() == set()
 
 
-
-
 def test_jobs_named_twice_are_run_and_cancelled_once(command, store):
     job = qml.submit(tilted(), seed=3, shots=50, store=store)
     counts = job.result().counts

@@ -28,10 +28,16 @@ REFUSED = {
     "backprop": (_one, {"diff_method": "backprop"}, QuantumFunctionError, "backprop"),
     "tree-traversal": (_one, {"mcm_method": "tree-traversal"}, DeviceError, "deferred"),
     "variance of a large sum": (
-        lambda: qp.var(qp.sum(*map(qp.X, range(7)))), {"shots": 10}, DeviceError, "at most 6 wires",
+        lambda: qp.var(qp.sum(*map(qp.X, range(7)))),
+        {"shots": 10},
+        DeviceError,
+        "at most 6 wires",
     ),
     "not unitary": (
-        lambda: (qp.ctrl(qp.QubitUnitary(np.diag([1.0, 0.0]), 0), 1), qp.expval(qp.Z(0)))[1], {}, Unsupported, "block-diag",
+        lambda: (qp.ctrl(qp.QubitUnitary(np.diag([1.0, 0.0]), 0), 1), qp.expval(qp.Z(0)))[1],
+        {},
+        Unsupported,
+        "block-diag",
     ),
     "not a number": (lambda: (qp.RX(np.nan, 0), qp.expval(qp.Z(0)))[1], {}, LabError, "NaN"),
 }

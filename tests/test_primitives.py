@@ -35,9 +35,7 @@ def test_every_circuit_of_the_catalogue_has_the_values_of_qiskits_estimator(case
     if case.name == "amplitude":  # Qiskit cannot bind its initial state
         layer = QuantumLayer(circuit, labels, dtype=torch.float64)
         order = {parameter: column for column, parameter in enumerate(circuit.parameters)}
-        x, w = (
-            torch.tensor(pub[2][:, [order[p] for p in ps]]) for ps in (layer.input_parameters, layer.weight_parameters)
-        )
+        x, w = (torch.tensor(pub[2][:, [order[p] for p in ps]]) for ps in (layer.input_parameters, layer.weight_parameters))
         assert np.allclose(ours.data.evs.T, layer.evaluate(x, w).detach(), atol=1e-12)
         return
     theirs = StatevectorEstimator().run([pub]).result()[0]
@@ -75,9 +73,7 @@ def test_shapes_noise_and_metadata_are_those_of_qiskits_estimator(observables, s
 def test_a_generator_goes_on_from_pub_to_pub_as_in_qiskit():
     circuit = ansatze.separable(2)
     pubs = [(circuit, ["ZI", "IX"], values_of(circuit))] * 2
-    ours, theirs = (
-        cls(seed=np.random.default_rng(1)).run(pubs, precision=0.3).result() for cls in ESTIMATORS
-    )
+    ours, theirs = (cls(seed=np.random.default_rng(1)).run(pubs, precision=0.3).result() for cls in ESTIMATORS)
     assert np.allclose([r.data.evs for r in ours], [r.data.evs for r in theirs], atol=1e-12)
 
 

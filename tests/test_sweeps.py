@@ -132,7 +132,6 @@ def test_a_sweep_prints_one_table_with_a_row_for_each_line_of_values(command, tm
     assert [sum(int(cell.replace(",", "")) for cell in row[3:]) for row in rows[2:]] == [1000, 1000]
 
 
-
 # ---- sweeps whose jobs are those of other submissions
 
 

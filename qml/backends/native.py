@@ -80,7 +80,7 @@ class NativeCircuit(Compiled):
         return self.second_order.second(inputs, weights, cotangents, v_inputs, v_weights)
 
     def tangents(self, inputs, weights, v_inputs, v_weights) -> tuple[np.ndarray, np.ndarray]:
-        """(B, 2^n) final states, and their derivatives along the direction v, up to one sign for both of a sample."""
+        """(B, 2^n) final states, and their derivatives along v, but for phases (`qml.metric.tangents`)."""
         self._check(6 * len(inputs) * 16 << self.program.n_qubits)
         with self._entered(inputs, weights, sweeps=2):
             return self.second_order.tangents(inputs, weights, v_inputs, v_weights)

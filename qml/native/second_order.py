@@ -53,7 +53,7 @@ class SecondOrder:
         return of_inputs.astype(run.dtype, copy=False), of_weights, growth
 
     def tangents(self, inputs, weights, v_inputs, v_weights) -> tuple[np.ndarray, np.ndarray]:
-        """(B, 2^n) complex final states and their derivatives along the direction v, up to one sign for both of a sample."""
+        """(B, 2^n) complex final states and their derivatives along v, but for phases (`qml.metric.tangents`)."""
         run, rates, start_rates = self._prepared(inputs, weights, v_inputs, v_weights)
         division = run.division
         (out,) = aligned(run.dtype, 2 * run.n_blocks * division.state_size)

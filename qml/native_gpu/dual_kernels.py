@@ -48,12 +48,13 @@ def second(
 
 @triton.jit
 def _load(states, place, other):
-    """(re, im) of whole states' rows."""
+    """(re, im) of a tile's rows."""
     return tl.load(states + place), tl.load(states + other + place)
 
 
 @triton.jit
 def _store(states, place, other, re, im):
+    """A tile's rows, put where `_load` takes them from."""
     tl.store(states + place, re)
     tl.store(states + other + place, im)
 

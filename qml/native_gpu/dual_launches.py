@@ -1,5 +1,7 @@
 """The launches of kernels on dual states, over the tables of a plan whose tiles leave room for derivatives."""
 
+from functools import cached_property
+
 import torch
 
 from qml.native_gpu import dual_kernels
@@ -16,17 +18,21 @@ class DualLaunches(Launches):
         """Of all half angles along a direction."""
         return self._laid_out(torch.zeros_like(self._constants), samples, weights)
 
+    @cached_property
+    def logical_rows(self) -> torch.Tensor:
+        """(2^n,): the row of the normal form that holds each basis state."""
+        return self._there(self.plan.form.logical_rows())
+
     def second(self, trigonometry, rates, start, start_rates, batch: int, cotangents: torch.Tensor, growth: torch.Tensor):
         """Derivatives of the gradient along the direction, as those that `backward` gives; fills growth, (B, K)."""
-        gradients = self._room_of_gradients(batch)
-        arguments = (*trigonometry, rates), start, start_rates, batch, cotangents, growth, gradients
+        run = self._on_chip if self.plan.is_on_chip else self._in_memory
         with self._on_device():
-            of_start = (self._on_chip if self.plan.is_on_chip else self._in_memory)(*arguments)
+            gradients, of_start = run((*trigonometry, rates), start, start_rates, batch, cotangents, growth)
             return *self._collected(gradients, batch), of_start
 
-    def _on_chip(self, angles, start, start_rates, batch: int, cotangents, growth, gradients) -> torch.Tensor | None:
+    def _on_chip(self, angles, start, start_rates, batch: int, cotangents, growth):
         samples, has_start = self._samples_of_a_program(), start is not None
-        of_start = torch.empty_like(start) if has_start else None
+        gradients, of_start = self._room_of_gradients(batch), torch.empty_like(start) if has_start else None
         if self._n_terms == 0 or self.n_observables == 0:
             growth.zero_()
         starts = (start, start_rates) if has_start else (growth, growth)
@@ -36,11 +42,12 @@ class DualLaunches(Launches):
             QUBITS=self.plan.n_qubits, SAMPLES=samples, HAS_START=has_start, WIDE=self._wide,
             num_warps=self._warps(True, 2), **FUSED,
         )  # fmt: skip
-        return of_start
+        return gradients, of_start
 
-    def _in_memory(self, angles, start, start_rates, batch: int, cotangents, growth, gradients) -> torch.Tensor | None:
+    def _in_memory(self, angles, start, start_rates, batch: int, cotangents, growth):
         states, derivatives = self._forward(angles, start, start_rates, batch)
         self._measure_growth(states, derivatives, batch, growth)
+        gradients = self._room_of_gradients(batch)
         four = states, derivatives, *(self._weighed(given, batch, cotangents) for given in (states, derivatives))
         for k, (first, last, *shape) in reversed(list(enumerate(self._passes))):
             store = 2 if k else int(start is not None)
@@ -49,7 +56,7 @@ class DualLaunches(Launches):
                 QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, STORE=store, WIDE=self._wide,
                 num_warps=self._warps(True, 2), **FUSED,
             )  # fmt: skip
-        return None if start is None else 2 * four[3][0]
+        return gradients, None if start is None else 2 * four[3][0]
 
     def tangents(self, trigonometry, rates, start, start_rates, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Final states and their derivatives, (2, B, 2^n) each, by row of the normal form."""

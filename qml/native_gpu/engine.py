@@ -114,7 +114,7 @@ class GpuEngine:
         """Memory of a run: states, samples' angles, parts of values; with a gradient lambda and the parts of derivatives.
 
         Args:
-            is_dual: of states with their derivatives, all the same with lambda's.
+            is_dual: of states with their derivatives; with a gradient, of lambda with its own too.
         """
         return batch * weights.element_size() * self._of_one(gradient, weights.dim() == 2, is_dual)
 
@@ -130,6 +130,7 @@ class GpuEngine:
                 (2 * _states_in_memory(plan, gradient, is_dual) << plan.n_qubits)
                 + (parts << (plan.n_qubits - plan.tile_bits))
                 + (3 + is_dual) * n_angles
+                + (4 + 2 * is_dual) * len(self.program.amplitudes)  # given, derivatives by them, and both put in order
             )
         return self._numbers[key]
 
@@ -138,35 +139,40 @@ class GpuEngine:
         size = max(1, batch)
         of_one = self.n_bytes(1, weights, gradient, is_dual)
         if batch * of_one > ALWAYS_THERE and weights.is_cuda and not availability.is_capturing(weights.device):
-            free = _free(weights.device)
-            if of_one > free:
-                what = " with second derivatives" if gradient and is_dual else " with a gradient" * gradient
-                raise TooLarge(
-                    f"simulating {self.program.n_qubits} qubits{what} needs {of_one:,} bytes "
-                    f"on {weights.device} and {free:,} are free: use fewer of them, float32, or the CPU"
-                )
+            what = "with second derivatives " if gradient and is_dual else "with a gradient " * gradient
+            free = self.free_for(of_one, what, weights.device)
             size = max(1, min(batch, int(MEMORY_SHARE * free / of_one)))
         yield from (slice(first, min(first + size, batch)) for first in range(0, batch, size))
+
+    def free_for(self, n_bytes: int, what: str, device: torch.device) -> int:
+        """Bytes that are free on a GPU; raises `TooLarge` if these are fewer than needed."""
+        free = _free(device)
+        if n_bytes > free:
+            raise TooLarge(
+                f"simulating {self.program.n_qubits} qubits {what}needs {n_bytes:,} bytes "
+                f"on {device} and {free:,} are free: use fewer of them, float32, or the CPU"
+            )
+        return free
 
     def forward(self, inputs: torch.Tensor, weights: torch.Tensor, keep: bool) -> tuple[torch.Tensor, Kept]:
         """(B, K) expectation values, and the final states where they are to be kept and fit."""
         inputs, weights = inputs.contiguous(), weights.contiguous()
-        launch = self.launches(weights, (False, False))
+        launches = self.launches(weights, (False, False))
         values = weights.new_empty(len(inputs), self.n_observables)
         pieces = list(self.pieces(len(inputs), weights, keep))
         kept, keep = Kept(), keep and len(pieces) == 1
         for piece in pieces:
             own = weights[piece] if weights.dim() == 2 else weights
-            trigonometry, start, batch = self.prepared(launch, inputs[piece], own)
-            states = launch.forward(trigonometry, start, batch, values[piece], keep)
+            trigonometry, start, batch = self.prepared(launches, inputs[piece], own)
+            states = launches.forward(trigonometry, start, batch, values[piece], keep)
             if keep:
                 kept.trigonometry, kept.states = trigonometry, states
         return values, kept
 
-    def prepared(self, launch: Launches, inputs: torch.Tensor, weights: torch.Tensor, trigonometry=None):
+    def prepared(self, launches: Launches, inputs: torch.Tensor, weights: torch.Tensor, trigonometry=None):
         """(trigonometry, initial amplitudes or None, samples) of a run."""
         if trigonometry is None:
-            trigonometry = launch.trigonometry(self.samples(inputs, weights), weights)
+            trigonometry = launches.trigonometry(self.samples(inputs, weights), weights)
         return trigonometry, self.start(inputs, weights), len(inputs)
 
     def vjp(
@@ -174,16 +180,16 @@ class GpuEngine:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Derivatives of sum_bk cotangents[b, k] <O_k>_b in the shapes of inputs and weights; zeros where not needed."""
         inputs, weights, cotangents = (tensor.contiguous() for tensor in (inputs, weights, cotangents))
-        launch = self.launches(weights, tuple(bool(need) for need in needs))
+        launches = self.launches(weights, tuple(bool(need) for need in needs))
         pieces, states, known = self._left(kept, len(inputs), weights)
         of_samples, of_weights = [], None
         for piece in pieces:
             own = weights[piece] if weights.dim() == 2 else weights
-            trigonometry, start, batch = self.prepared(launch, inputs[piece], own, known)
+            trigonometry, start, batch = self.prepared(launches, inputs[piece], own, known)
             if states is None:
                 scratch = weights.new_empty(batch, self.n_observables)
-                states = launch.forward(trigonometry, start, batch, scratch, True)
-            rows, shared, of_start = launch.backward(trigonometry, batch, states, cotangents[piece], start is not None)
+                states = launches.forward(trigonometry, start, batch, scratch, True)
+            rows, shared, of_start = launches.backward(trigonometry, batch, states, cotangents[piece], start is not None)
             states = None
             rows, shared = self.with_start(rows, shared, of_start, inputs[piece])
             of_samples.append(rows)
@@ -225,12 +231,12 @@ class GpuEngine:
 
 
 def _states_in_memory(plan: Plan, gradient: bool, is_dual: bool) -> int:
-    """Most states of one sample at a time, lambda and derivatives counted."""
+    """Most states of one sample that are in memory at a time, lambda and derivatives counted."""
     if not is_dual:
         return 2 if gradient and not plan.is_on_chip else 1
     if gradient:
         return 0 if plan.is_on_chip else 4
-    return 6  # tangents: two states, again as complex numbers, again in the order of basis states
+    return 4  # tangents: two states; one of them as complex numbers, and again in the order of basis states
 
 
 def _free(device: torch.device) -> int:

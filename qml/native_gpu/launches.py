@@ -34,34 +34,33 @@ class Launches:
     ):  # fmt: skip
         self.plan, self.n_own, self.n_observables = plan, n_own, n_observables
         self.dtype, self.device, self.n_weights = dtype, device, n_weights
-
-        def there(array: np.ndarray, kind: torch.dtype | None = None) -> torch.Tensor:
-            padded = array if array.size else np.zeros(1, array.dtype)  # kernels want an address
-            return torch.as_tensor(np.ascontiguousarray(padded), dtype=kind).to(device)
-
         arrays = tables.operations.ravel(), tables.reads, tables.stages.ravel()
-        self._program, self._n_stages = [there(array) for array in arrays], len(tables.stages)
+        self._program, self._n_stages = [self._there(array) for array in arrays], len(tables.stages)
         self._constants = torch.as_tensor(tables.constants, dtype=dtype).to(device)
         self._shared, self._own = (
             (torch.as_tensor(columns).to(device), torch.as_tensor(half, dtype=dtype).to(device))
             for columns, half in (tables.shared, tables.own)
         )
-        self._terms, self._coefficients = there(plan.terms.ravel()), there(plan.coefficients, dtype)
+        self._terms, self._coefficients = self._there(plan.terms.ravel()), self._there(plan.coefficients, dtype)
         self._n_terms, self._n_gradients = len(plan.terms), len(tables.gradient_columns)
         own = by_column(tables.gradient_columns, tables.gradient_factors, n_own)
         shared = by_column(-1 - tables.gradient_columns, tables.gradient_factors, n_weights)
         terms = by_column(plan.terms[:, TERM_OWNER], plan.coefficients, n_observables)
-        self._of_own, self._of_shared, self._of_terms = ([there(array) for array in csr] for csr in (own, shared, terms))
-
-        def tiled(passes: tuple[Pass, ...], ends: Sequence[int]) -> list[tuple]:
-            """(first, last, basis, outside, n_outside) of each pass over stages or terms that end there."""
-            vectors = [(np.array(one.basis, np.int64), np.array(one.outside, np.int64)) for one in passes]
-            there_too = [(there(basis), there(outside), len(outside)) for basis, outside in vectors]
-            return [(*ends_of, *shape) for *ends_of, shape in zip((0, *ends), ends, there_too)]
-
-        self._passes = tiled(plan.passes, tables.ends)
+        self._of_own, self._of_shared, self._of_terms = (
+            [self._there(array) for array in csr] for csr in (own, shared, terms)
+        )
+        self._passes = self._tiled(plan.passes, tables.ends)
         n_terms = [len(one.operations) for one in plan.readings]
-        self._readings = tiled(plan.readings, np.cumsum(n_terms).tolist())
+        self._readings = self._tiled(plan.readings, np.cumsum(n_terms).tolist())
+
+    def _there(self, array: np.ndarray, kind: torch.dtype | None = None) -> torch.Tensor:
+        padded = array if array.size else np.zeros(1, array.dtype)  # kernels want an address
+        return torch.as_tensor(np.ascontiguousarray(padded), dtype=kind).to(self.device)
+
+    def _tiled(self, passes: Sequence[Pass], ends: Sequence[int]) -> list[tuple]:
+        """(first, last, basis, outside, n_outside) of passes over stages, or readings of terms, which end at `ends`."""
+        shapes = [[self._there(np.array(vectors, np.int64)) for vectors in (one.basis, one.outside)] for one in passes]
+        return [(*place, *shape, len(one.outside)) for one, *place, shape in zip(passes, (0, *ends), ends, shapes)]
 
     def _on_device(self):
         """Triton launches on the current device, whatever its arguments are on."""

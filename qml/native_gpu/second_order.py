@@ -1,5 +1,7 @@
 """Exact second derivatives and states' derivatives on a GPU: dual states carried through the engine's passes."""
 
+import math
+
 import torch
 
 from qml.native_gpu.dual_launches import DualLaunches
@@ -15,7 +17,7 @@ class SecondOrder:
     def second(self, inputs, weights, cotangents, v_inputs, v_weights) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Derivatives of sum v . vjp(inputs, weights, cotangents) by inputs, weights and cotangents, in their shapes.
 
-        Cost: about three gradients; on chip one launch, else four states in memory.
+        Cost: by its sweeps, three gradients; no state in memory up to 11 qubits, four above.
         """
         engine, cotangents = self._engine, cotangents.contiguous()
         inputs, weights, v_inputs, v_weights = (t.contiguous() for t in (inputs, weights, v_inputs, v_weights))
@@ -30,19 +32,22 @@ class SecondOrder:
         return *engine.split(of_samples, of_weights, inputs, weights), growth
 
     def tangents(self, inputs, weights, v_inputs, v_weights) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, 2^n) complex final states and their derivatives along v, up to one sign for both of a sample."""
-        engine = self._engine
+        """(B, 2^n) complex final states and their derivatives along v, but for phases (`qml.metric.tangents`).
+
+        Raises:
+            TooLarge: they do not fit beside one another.
+        """
+        engine, batch = self._engine, len(inputs)
         inputs, weights, v_inputs, v_weights = (t.contiguous() for t in (inputs, weights, v_inputs, v_weights))
-        where = torch.as_tensor(engine.dual_plan.form.logical_rows()).to(weights.device)
-        found = [
-            [torch.complex(*part).index_select(1, where) for part in launches.tangents(*prepared)]
-            for launches, prepared in (
-                self._prepared(inputs, weights, v_inputs, v_weights, piece)
-                for piece in engine.pieces(len(inputs), weights, False, is_dual=True)
-            )
-        ]
-        states, derivatives = (torch.cat(parts) for parts in zip(*found))
-        return states, derivatives
+        shape = 2, batch, 1 << engine.program.n_qubits
+        if weights.is_cuda:
+            engine.free_for(2 * weights.element_size() * math.prod(shape), f"of {batch:,} states ", weights.device)
+        both = weights.new_empty(shape, dtype=weights.dtype.to_complex())
+        for piece in engine.pieces(batch, weights, False, is_dual=True):
+            launches, prepared = self._prepared(inputs, weights, v_inputs, v_weights, piece)
+            for whole, part in zip(both, launches.tangents(*prepared)):
+                torch.index_select(torch.complex(*part), 1, launches.logical_rows, out=whole[piece])
+        return both[0], both[1]
 
     def _prepared(self, inputs, weights, v_inputs, v_weights, piece: slice) -> tuple[DualLaunches, tuple]:
         """The launches, and what they need of these samples: angles and amplitudes, with their rates."""

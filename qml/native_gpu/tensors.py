@@ -49,7 +49,7 @@ class OnTensors:
             return self._entered(weights, len(inputs), 1, 6, lambda: self._second_order.second(*tensors), is_dual=True)
 
     def tangents(self, inputs, weights, v_inputs, v_weights) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, 2^n) complex final states, and their derivatives along v, up to one sign for both of a sample."""
+        """(B, 2^n) complex final states, and their derivatives along v, but for phases (`qml.metric.tangents`)."""
         tensors = [tensor.detach() for tensor in (inputs, weights, v_inputs, v_weights)]
         return self._entered(weights, len(inputs), 1, 2, lambda: self._second_order.tangents(*tensors), is_dual=True)
 
