@@ -16,10 +16,12 @@ Minutes: 0.5 with --quick, 5 in full, on two cores.
 Every gradient method is run on two circuits that grow: layers of RY, RZ and CNOTs, and one block of rotations about products
 of X, which all commute. Time is the ledger's gates, or floating-point operations, times the repeats whose mean has a
 relative error of `error`, in the norm of the gradient, which lets more pass than the largest component would; exact methods
-need one. Memory is states, or activations, with the weights, and for a gradient as many derivatives; a method that takes
-shots needs no state, and its memory is counted in qubits. A ratio c is let pass where it grows as (ln P)^b with b at most 1,
-is not where the whole interval of b lies above 1, and is not told in between. A state kept for every gate costs 2^n numbers
-a weight: for P far above 2^n that factor, exponential in the qubits, no longer grows with P.
+need one. Shots are not counted: expectation values are exact, and what is charged is the error that a method adds to theirs
+(`gradient_precision` counts shots). Memory is states, or activations, with the weights, and for a gradient as many
+derivatives; a method that takes shots needs no state, and its memory is counted in qubits. A ratio c is let pass where it
+grows as (ln P)^b with b at most 1, is not where the whole interval of b lies above 1, and is not told in between. A state
+kept for every gate costs 2^n numbers a weight: for P far above 2^n that factor, exponential in the qubits, no longer grows
+with P.
 
 What the paper offers for any circuit is not among the methods here: gentle measurements of O(n log^2 P / epsilon^4) copies,
 in a quantum memory, and, as far as is known, a classical model exponential in n beside it. With a copy at a time it proves
@@ -337,7 +339,15 @@ def verdict(rows: list[dict]) -> str:
     n = max(row["n_qubits"] for row in rows)
     for growth, title in (("layers", f"Layers on {n} qubits"), ("block", f"One commuting block on {n} qubits")):
         words.append(_answers(rows, [key for key in _keys(rows) if key[1:] == (growth, n)], title))
-    return " ".join(words)
+    return " ".join([*words, _control(rows, n)])
+
+
+def _control(rows: list[dict], n: int) -> str:
+    """Whether networks have it and the shift rule in layers has it not."""
+    found = {key: answer(_points(rows, *key))[0] for key in _keys(rows)}
+    wrong = [NETWORKS[key[0]] for key, word in found.items() if key[0] in NETWORKS and word == HAS_NOT]
+    wrong += ["parameter-shift"] * (found.get(("parameter-shift", "layers", n)) == HAS)
+    return f"The control FAILS for {', '.join(wrong)}: do not trust this run." if wrong else "Neither control fails."
 
 
 def _answers(rows: list[dict], keys: list[tuple], title: str) -> str:

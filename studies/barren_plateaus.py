@@ -198,7 +198,10 @@ def _answer(found: Finding) -> str:
     )
     if falls.high >= 0:
         return f"Not shown: the variance is not seen to fall with the number of qubits; {slope}."
-    return f"Yes: the variance falls by a factor {math.exp(-falls.value):.2f} with every qubit; {slope}."
+    said = f"the variance falls by a factor {math.exp(-falls.value):.2f} with every qubit; {slope}."
+    if falls.low > limit:
+        return f"Not shown, it falls slower than 2-designs: {said}"
+    return f"Yes{', and faster than 2-designs' * (falls.high < limit)}: {said}"
 
 
 def _checks(found: Finding) -> list[str]:

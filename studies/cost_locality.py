@@ -215,8 +215,8 @@ def verdict(rows: list[dict]) -> str:
 
 
 def _bounds(rows: list[dict]) -> str:
-    ratios = {row["n_qubits"]: row["variance"] / bound(row) for row in rows if bound(row) and row["variance"]}
-    bad = [n for n, ratio in ratios.items() if ratio < 1 - ROUNDING]
+    ratios = {(row["arm"], row["n_qubits"]): row["variance"] / bound(row) for row in rows if bound(row) and row["variance"]}
+    bad = sorted({n for (_, n), ratio in ratios.items() if ratio < 1 - ROUNDING})
     if bad:
         return f"A variance lies BELOW the light cone's bound at {', '.join(map(str, bad))} qubits: do not trust this run."
     return f"Every variance behind bricks is above the light cone's bound 2^-L, {min(ratios.values()):.3g} times or more."

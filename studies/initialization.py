@@ -262,6 +262,9 @@ def _start(rows: list[dict], arm: str) -> str:
         return ""
     law = decay(*([row[key] for row in chosen] for key in ("n_qubits", "variance", "error")))
     end = f", and at {hidden[-1]['n_qubits']} qubits stays below {hidden[-1]['below']:.1g}" if hidden else ""
+    if arm == "uniform":
+        falls = law.exponential.high < 0
+        end += ", falling as the control must" if falls else ", and does not fall as the control must: do not trust this run"
     return f"{arm.replace('_', ' ').capitalize()}: the variance {law}{end}."
 
 

@@ -228,13 +228,15 @@ def verdict(rows: list[dict]) -> str:
         return f"Flat: every derivative is zero at all angles, the observable never meets a parameter. {closed}".strip()
     if not seen:
         return f"Flat: none of {len(parts)} gradient components has a variance that could be measured. {closed}".strip()
-    ratio = float(np.median(seen)) / middle_variance(n)
-    flat = "as flat as a random state's" if ratio < 2 else f"{ratio:.3g} times less flat than a random state's of {n} qubits"
+    ratio = float(np.median(seen)) / _random(rows)
+    more = "less flat" if ratio > 1 else "flatter"
+    apart = f"{max(ratio, 1 / ratio):.3g} times {more} than a random state's of {n} qubits"
+    flat = "as flat as a random state's" if 0.5 < ratio < 2 else apart
     unseen = len(parts) - len(seen) - zeros
     words = [
         f"{_named(rows)}: the landscape is {flat}. Of {len(seen)} gradient components that are measured the median variance "
         f"is {np.median(seen):.3g}, the smallest {min(seen):.3g}, the largest {max(seen):.3g}; a 2-design's would be "
-        f"{middle_variance(n):.3g}.",
+        f"{_random(rows):.3g}.",
         f"{counted(zeros, 'component')} of {len(parts)} vanish at all angles: their gates are outside of the observable's "
         "light cone, or commute with what it has become there."
         if zeros
@@ -244,6 +246,17 @@ def verdict(rows: list[dict]) -> str:
         closed,
     ]
     return " ".join(word for word in words if word)
+
+
+def _random(rows: list[dict]) -> float:
+    """The variance of a derivative between 2-designs: every string but the identity adds its own, by its factor squared."""
+    from circuits.observables import as_list
+
+    n = rows[0]["n_qubits"]
+    (operator,) = as_list(_observable(rows[0]["observable"], n), n)
+    operator = operator.simplify()
+    has_letters = operator.paulis.x.any(axis=1) | operator.paulis.z.any(axis=1)
+    return float((operator.coeffs[has_letters].real ** 2).sum()) * middle_variance(n)
 
 
 def _named(rows: list[dict]) -> str:
@@ -281,13 +294,13 @@ def figure(rows: list[dict]):
             look = {"color": COLOURS[number], "fmt": MARKERS[number], "ms": 4, "capsize": 2}
             axes.errorbar(at + 0.2 * number, value, [value - low, high - value], label=labels[road], **look)
     n = rows[0]["n_qubits"]
-    axes.axhline(middle_variance(n), color=NEUTRAL, lw=1.2, ls=":", label=f"2-design of {n} qubits")
+    axes.axhline(_random(rows), color=NEUTRAL, lw=1.2, ls=":", label=f"2-design of {n} qubits")
     parameters = [r["parameter"] for r in _measured(rows) if r["parameter"] != "loss"]
     if len(parameters) <= MOST_NAMED:
         axes.set_xticks(range(len(parameters)), parameters, rotation=90, fontsize=8)
     axes.set(xlabel="parameter", ylabel="variance of the derivative", yscale="log")
     seen = [r["variance"] for r in _measured(rows) if r["says"] == "measured" and r["parameter"] != "loss"]
-    share = f"{np.median(seen) / middle_variance(n):.2g} times a 2-design's" if seen else "too small to be measured"
+    share = f"{np.median(seen) / _random(rows):.2g} times a 2-design's" if seen else "too small to be measured"
     axes.set_title(f"{_named(rows)}:\nthe median variance of a derivative is {share}")
     axes.legend()
     return drawing

@@ -147,7 +147,8 @@ def _laws(rows: list[dict]) -> str:
         return (
             f"The law is NOT exact: {beyond} of {len(off)} squared errors lie more than {SIGMAS:g} standard errors off it."
         )
-    return f"All {len(off)} measured squared errors lie within {max(off):.1f} standard errors of the exact law."
+    furthest = math.ceil(10 * max(off)) / 10
+    return f"All {len(off)} measured squared errors lie within {furthest:.1f} standard errors of the exact law."
 
 
 def closed_forms(method: str, angle: float, step: float) -> tuple[float, float]:
@@ -227,8 +228,8 @@ def _clocks(rows: list[dict]) -> str:
     joules = _operations(rows, "twin").value / (1e9 * clock["gigaflops_a_watt"])
     return (
         f"In time, by the fastest method, at {clock['kilowatts']:g} kW for a machine in a refrigerator: {'; '.join(words)}; "
-        f"the rest is waiting between shots. The twin's operations are {joules:.1e} J at {clock['gigaflops_a_watt']:g} "
-        "Gflop/s a watt, an assumption."
+        "the rest is waiting between shots, as far as that is published. The twin's operations are "
+        f"{joules:.1e} J at {clock['gigaflops_a_watt']:g} Gflop/s a watt, an assumption."
     )
 
 

@@ -3,9 +3,10 @@
 Source: Cerezo, Sone, Volkoff, Cincio, Coles, Nat. Commun. 12, 1791 (2021): a local cost keeps gradients up to a depth of
 about log n; Letcher, Woerner, Zoufal, Quantum 8, 1484 (2024): the light cone decides, at any size.
 
-Expected: at a fixed depth the largest and the median variance of a gradient component do not depend on n once the light cone
-is narrower than the circuit; at a depth of log2 n they fall like a power of n; at a depth of sqrt n faster than that. The
-light cone alone says that at L layers the largest is at least 4^-L: a constant at fixed depth, about 1 / n^2 at log2 n.
+Expected: at a fixed depth the largest and the median variance of the gradient components in the light cone do not depend
+on n once it is narrower than the circuit; at a depth of log2 n they fall like a power of n; at a depth of sqrt n faster than
+that. The light cone alone says that at L layers the largest is at least 4^-L: a constant at fixed depth, about 1 / n^2 at
+log2 n.
 
 Control: the string Z on every qubit, a global observable, at 2 layers and small n: its variance falls exponentially.
 
@@ -22,9 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuits.errors import LabError, UnknownName
+from studies.decay import Decay, decay
 from studies.drawing import COLOURS, MARKERS, NEUTRAL
 from studies.landscape import gradient_variance
-from studies.statistics import log_slope
 
 DEPTHS = {
     "fixed": lambda n: 5,
@@ -188,9 +189,10 @@ def _sentence(arm: str, chosen: list[dict]) -> str:
     name = {"fixed": "5 layers", "log": "Log2 n layers", "root": "Sqrt n layers", "global": "Z on all qubits, 2 layers"}[arm]
     last = chosen[-1]
     seen = [row for row in chosen if row["median"] is not None]
-    if arm == "global" and len(seen) > 1:
-        slope = log_slope(*([row[key] for row in seen] for key in ("n_qubits", "median")), [_error(row) for row in seen])
-        return f"{name}: the logarithm of the median variance has the slope {slope} per qubit."
+    if arm == "global" and (law := _decay(seen)):
+        falls = law.law == "exponential" and law.exponential.high < 0
+        control = "as the control must" if falls else "which the control must not: do not trust this run"
+        return f"{name}: the median variance {law}, {control}."
     if not seen:
         return f"{name}: no component was seen at any size; at {last['n_qubits']} qubits all stay below {last['below']:.2g}."
     if last["median"] is None:
@@ -205,17 +207,22 @@ def _sentence(arm: str, chosen: list[dict]) -> str:
 
 
 def _law(seen: list[dict]) -> str:
-    """Whether the median variance stays, or by which power of n it falls."""
-    if len(seen) < 2:
-        return f"median variance {seen[0]['median']:.3g} at {seen[0]['n_qubits']} qubits"
-    first, last = seen[0], seen[-1]
-    errors = math.hypot(_error(first), _error(last))
-    change = math.log(last["median"] / first["median"])
-    if abs(change) <= 4 * errors + 1e-9:
-        return f"the median variance is {last['median']:.3g} at every size"
-    power = change / math.log(last["n_qubits"] / first["n_qubits"])
-    half = 1.96 * errors / math.log(last["n_qubits"] / first["n_qubits"])
-    return f"the median variance goes like n to the power {power:.2f} [{power - half:.2f}, {power + half:.2f}]"
+    """How the median variance of the components in the light cone changes with the size."""
+    values, errors = [row["median"] for row in seen], [_error(row) for row in seen]
+    if len(values) > 1 and math.log(max(values) / min(values)) <= 4 * math.hypot(*sorted(errors)[-2:]) + 1e-9:
+        return f"the median variance in the light cone is {values[-1]:.3g} at every size"
+    law = _decay(seen)
+    if law is None:
+        points = ", ".join(f"{row['median']:.3g} at {row['n_qubits']} qubits" for row in seen)
+        return f"the median variance in the light cone is {points}"
+    return f"the median variance in the light cone {law}"
+
+
+def _decay(seen: list[dict]) -> Decay | None:
+    """The law that the median follows; three sizes are needed."""
+    if len(seen) < 3:
+        return None
+    return decay(*([row[key] for row in seen] for key in ("n_qubits", "median")), [_error(row) for row in seen])
 
 
 def _title(rows: list[dict]) -> str:

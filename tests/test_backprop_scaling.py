@@ -108,6 +108,14 @@ def test_the_verdict_names_every_method_and_the_table_every_line(rows):
     assert len(study.figure(rows).get_axes()) == 4
 
 
+def test_a_control_that_fails_is_told(rows, monkeypatch):
+    assert "Neither control fails." in study.verdict(rows)
+    monkeypatch.setattr(study, "answer", lambda points: (study.HAS, ""))
+    assert "The control FAILS for parameter-shift" in study.verdict(rows)
+    monkeypatch.setattr(study, "answer", lambda points: (study.HAS_NOT, ""))
+    assert "The control FAILS for wider network, deeper network" in study.verdict(rows)
+
+
 def test_a_method_that_refuses_the_circuit_is_left_out_with_the_reason(monkeypatch):
     def controlled(case, weights):
         circuit = QuantumCircuit(2)

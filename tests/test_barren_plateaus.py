@@ -161,6 +161,12 @@ def test_the_verdict_says_when_the_depth_is_not_enough():
     words = study.verdict(made_up(lambda arm, n: as_it_is(arm, n, 3), depth_factor=3))
     assert "The depth is NOT enough" in words and "raise depth_factor" in words
     assert "does not contain" in words and "do not trust" not in words
+    assert words.startswith("Not shown, it falls slower than 2-designs: the variance falls by a factor 1.")
+
+
+def test_the_verdict_says_when_the_variance_falls_faster_than_a_2_design_s():
+    words = study.verdict(made_up(lambda arm, n: as_it_is(arm, n) * (0.9**n if arm == "random" else 1.0)))
+    assert words.startswith("Yes, and faster than 2-designs: the variance falls by a factor 2.2")
 
 
 def test_the_verdict_is_not_shown_when_nothing_falls():

@@ -49,6 +49,14 @@ def test_the_bound_is_the_light_cone_s(arm, n):
     assert found.gradient.max() >= study.bound({"arm": arm, "n_layers": depth}) > 0
 
 
+def test_a_variance_below_the_bound_is_told_whichever_arm_it_is_of():
+    rows = [{"arm": arm, "n_qubits": 4, "n_layers": 3, "variance": 0.5} for arm in study.BOUNDED]
+    assert "BELOW" not in study._bounds(rows)
+    for number in range(2):
+        broken = [row | {"variance": 1e-4} if k == number else row for k, row in enumerate(rows)]
+        assert "BELOW the light cone's bound at 4 qubits" in study._bounds(broken)
+
+
 def test_a_wrong_point_is_not_trusted(rows):
     below = [{**row, "variance": 1e-6} if row["arm"] == "bricks_deep_local" else row for row in rows]
     assert "BELOW the light cone's bound" in study.verdict(below)

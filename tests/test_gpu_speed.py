@@ -186,6 +186,8 @@ def test_table_and_verdict_say_what_rows_say():
     assert "between 4 " in said and "1 of 1 steps from 24 qubits within" in said and "all results agree" in said
     wrong = {"name": "lightning_gpu", "status": "wrong: differs by 1"}
     assert "results that differ: lightning_gpu" in study.verdict([*rows[:3], rows[3] | wrong])
+    failed = row("native_gpu", None, n_qubits=26, status="raised OutOfMemoryError")
+    assert "our own step did NOT run right at 26x1x4 float32" in study.verdict([*rows, failed])
     assert study.figure(rows).axes[0].get_ylabel() == "ms a step, made up"
 
 

@@ -66,6 +66,18 @@ def test_what_never_meets_a_parameter_is_called_flat(run):
     assert code == 0 and "Flat: every derivative is zero at all angles" in out
 
 
+def test_a_random_state_s_variance_is_that_of_all_strings_of_the_observable():
+    rows = [{"n_qubits": 3, "observable": text} for text in ("", "10*ZZI", "ZZI + 0.5*XII - 3*III", "ZZI + ZZI")]
+    one = middle_variance(3)
+    assert [own_circuit._random([row]) / one for row in rows] == pytest.approx([1, 100, 1.25, 4])
+
+
+def test_a_landscape_flatter_than_a_random_state_s_is_called_so():
+    facts = {"by": "pauli_walk", "closed": "", "n_qubits": 2, "observable": "ZZ", "name": "file", "says": "measured"}
+    rows = [facts | {"parameter": name, "variance": 1e-4, "low": 1e-4, "high": 1e-4, "error": 0.0} for name in ("loss", "a")]
+    assert "times flatter than a random state's of 2 qubits" in own_circuit.verdict(rows)
+
+
 @pytest.mark.parametrize(
     "words, said",
     [

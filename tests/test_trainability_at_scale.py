@@ -22,14 +22,17 @@ def test_at_a_fixed_depth_a_thousand_qubits_have_the_variances_of_fifty():
 
 
 def test_deeper_circuits_and_global_observables_have_smaller_variances():
-    rows = rows_of(qubits=(64, 256), control_qubits=(4, 6), arms=("log", "global"))
+    rows = rows_of(qubits=(64, 128, 256), control_qubits=(4, 6, 8), arms=("log", "global"))
     log, control = study._of(rows, "log"), study._of(rows, "global")
-    assert log[0]["median"] > log[1]["median"] and control[0]["median"] > 2 * control[1]["median"]
+    assert log[0]["median"] > log[-1]["median"] and control[0]["median"] > 2 * control[1]["median"]
     words = study.verdict(rows)
     assert "never below the light cone's bound" in words
-    assert "n to the power -" in words and "has the slope -" in words
+    assert "goes like n to the power -" in words and "exp(b n) with b = -0.7" in words and "as the control must" in words
+    flat = [{**row, "median": 0.1} for row in control]
+    assert "which the control must not: do not trust" in study.verdict(flat)
+    assert "0.0" in study.verdict(log[:2]) and "power" not in study.verdict(log[:2])
     drawing = study.figure(rows)
-    assert drawing.axes[0].get_yscale() == "log" and len(study.table(rows)) == 4
+    assert drawing.axes[0].get_yscale() == "log" and len(study.table(rows)) == 6
 
 
 @pytest.mark.parametrize("depth", [1, 4, 7])
