@@ -4,6 +4,7 @@ Every function takes `n_qubits` and `name`, the name of the input vector, and re
 an ansatz is composed. `reuploading` writes the data once per layer and therefore brings its own weights.
 """
 
+import inspect
 import itertools
 
 import numpy as np
@@ -82,15 +83,25 @@ def amplitude(n_qubits: int, name: str = "x") -> QuantumCircuit:
 
 
 def reuploading(
-    n_qubits: int, n_layers: int = 1, name: str = "x", weights: str = "w", ansatz: str = "hardware_efficient"
+    n_qubits: int,
+    n_layers: int = 1,
+    name: str = "x",
+    weights: str = "w",
+    ansatz: str = "hardware_efficient",
+    seed: int | None = None,
 ) -> QuantumCircuit:
     """The data, then one layer of the ansatz, `n_layers` times: RX(x_j) again before every layer of weights.
+
+    Args:
+        seed: of an ansatz that draws its gates; None draws others each time.
 
     Source: Perez-Salinas et al., Quantum 4, 226 (2020).
     """
     ansatze.check_size(n_qubits, n_layers)
     inputs = angle(n_qubits, name)
-    layer = ansatze.by_name(ansatz)(n_qubits, 1)
+    entangle = ansatze.by_name(ansatz)
+    drawn = {"seed": seed} if "seed" in inspect.signature(entangle).parameters else {}
+    layer = entangle(n_qubits, 1, **drawn)
     size = len(layer.parameters)
     values = ParameterVector(weights, size * n_layers)
     circuit = QuantumCircuit(n_qubits, name="reuploading")

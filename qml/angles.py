@@ -37,6 +37,11 @@ class Binding(torch.nn.Module):
         self._fixed = Angles(analyse([program.slots[s] for s in self.slots.weights], weights))
         self.is_identity = not self._mixed and self._varying.is_identity and self._fixed.is_identity
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the constants in angles."""
+        return self._fixed._offset.dtype
+
     def forward(self, inputs: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, n_input_slots) and (n_weight_slots,) or, for one weight vector per sample, (B, n_weight_slots)."""
         parameters = inputs

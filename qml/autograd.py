@@ -195,7 +195,7 @@ class _Traced(torch.autograd.Function):
 
     @staticmethod
     def vmap(info, in_dims, inputs, weights, seed, handle):
-        fold = _Fold(info.batch_size, in_dims[0], in_dims[1], inputs, weights)
+        fold, seed = _Fold(info.batch_size, in_dims[0], in_dims[1], inputs, weights), _first(seed, in_dims[2])
         return fold.out(_Traced.apply(fold.inputs, fold.weights, seed, handle)), 0
 
 
@@ -216,7 +216,7 @@ class _TracedVjp(torch.autograd.Function):
 
     @staticmethod
     def vmap(info, in_dims, inputs, weights, cotangents, seed, handle, needs_inputs, needs_weights):
-        fold = _Fold(info.batch_size, in_dims[0], in_dims[1], inputs, weights)
+        fold, seed = _Fold(info.batch_size, in_dims[0], in_dims[1], inputs, weights), _first(seed, in_dims[3])
         rows = fold.rows(cotangents, in_dims[2])
         gradients = _TracedVjp.apply(fold.inputs, fold.weights, rows, seed, handle, needs_inputs, needs_weights)
         return (fold.out(gradients[0]), fold.of_weights(gradients[1])), (0, 0)
@@ -237,11 +237,16 @@ class _TracedSecond(torch.autograd.Function):
 
     @staticmethod
     def vmap(info, in_dims, inputs, weights, cotangents, v_inputs, v_weights, seed, handle):
-        fold = _Fold(info.batch_size, in_dims[0], in_dims[1], inputs, weights)
+        fold, seed = _Fold(info.batch_size, in_dims[0], in_dims[1], inputs, weights), _first(seed, in_dims[5])
         rows = fold.rows(cotangents, in_dims[2]), fold.rows(v_inputs, in_dims[3])
         along = fold.weight_rows(v_weights, in_dims[4])
         of_inputs, of_weights, of_cotangents = _TracedSecond.apply(fold.inputs, fold.weights, *rows, along, seed, handle)
         return (fold.out(of_inputs), fold.of_weights(of_weights), fold.out(of_cotangents)), (0, 0, 0)
+
+
+def _first(seed: torch.Tensor, dim: int | None) -> torch.Tensor:
+    """Of seeds along a vmapped axis; each row of the folded batch draws anew from one."""
+    return seed if dim is None else seed.select(dim, 0)
 
 
 class _Fold:
@@ -258,7 +263,8 @@ class _Fold:
         return tensor.expand(self.size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
 
     def rows(self, tensor, dim):
-        return self._front(tensor, dim).reshape(self.size * self.batch, tensor.shape[-1])
+        front = self._front(tensor, dim)
+        return front.reshape(self.size * self.batch, front.shape[-1])
 
     def weight_rows(self, tensor, dim):
         tensor = self._front(tensor, dim)

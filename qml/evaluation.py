@@ -39,7 +39,7 @@ class Evaluation:
     @property
     def is_random(self) -> bool:
         """Whether a value or a gradient depends on the seed."""
-        return self.shots is not None or self.method.is_random
+        return self.shots is not None or self.method.draws(self.compiled.program)
 
     def on_tensors(self) -> Any:
         """What runs on a GPU's tensors, or None where the CPU does: with shots, and by other methods than adjoint."""
@@ -79,9 +79,9 @@ class Evaluation:
         Cost: about 2.5 gradients on backend native; elsewhere two to four gradients per slot.
 
         Raises:
-            Unsupported: the method is no exact derivative that a rule could differentiate again.
+            Unsupported: the method is no exact derivative that a rule could differentiate again, or draws numbers itself.
         """
-        if not self.method.exact:
+        if not self.method.exact or self.method.draws(self.compiled.program):
             raise Unsupported(
                 f"diff_method {self.method.name!r} has no second derivative: use 'adjoint' or 'parameter-shift'"
             )

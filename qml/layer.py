@@ -1,27 +1,26 @@
 """A quantum circuit as a `torch.nn.Module`: expectation values out, gradients to weights and to inputs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter, ParameterVector, ParameterVectorElement
 
-from circuits import initializers
-from circuits.errors import LabError, UnknownName
+from circuits.errors import LabError
 from circuits.lowering import lower
-from circuits.observables import as_list, locality
+from circuits.observables import as_list
 from qml.angles import Binding
 from qml.autograd import expectation, register
 from qml.backends import base as backends
 from qml.evaluation import Evaluation
 from qml.gradients import base as gradients
 from qml.readout import Readout, Strings, parameters_of
+from qml.roles import Parameters, checked_shapes, initial_weights, roles
 
 PRECISIONS = (torch.float32, torch.float64)
-INITIALIZERS = ("uniform", "small_angle", "gaussian")
 
 
 class QuantumLayer(torch.nn.Module):
@@ -72,12 +71,12 @@ class QuantumLayer(torch.nn.Module):
         strings = Strings(observables, circuit.num_qubits) if held else None
         self.observables = strings.observables if strings else as_list(observables, circuit.num_qubits)
         self._measured = strings.measured if strings else self.observables
-        self.input_parameters, vectors = _roles(_Parameters(circuit, held), inputs, weights)
+        self.input_parameters, vectors = roles(Parameters(circuit, held), inputs, weights)
         self._vectors = {name: len(parameters) for name, parameters in vectors.items()}
-        shapes = {name: (size,) for name, size in self._vectors.items()} | dict(weight_shapes or {})
+        shapes = checked_shapes(weight_shapes or {}, self._vectors)
         self.weight_parameters = [p for parameters in vectors.values() for p in parameters]
-        self.shots, self.diff_method, self.init = shots, diff_method, init
-        self.backend = backends.resolve(backend)
+        self._shots, self._diff_method, self.init = shots, diff_method, init
+        self._backend = backends.resolve(backend)
         self._entropy = _entropy(seed)
         self._binding = Binding(self._program, self.input_parameters, self.weight_parameters)
         everything = [*self.input_parameters, *self.weight_parameters]
@@ -125,10 +124,47 @@ class QuantumLayer(torch.nn.Module):
         """The name of the gradient method in use: what "best" came to."""
         return self._evaluation.method.name
 
+    @property
+    def backend(self):
+        """The backend object that runs the circuit; like `diff_method` and `shots` it can be set."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, backend) -> None:
+        self._change(_backend=backends.resolve(backend))
+
+    @property
+    def diff_method(self):
+        """The gradient method as it was asked for."""
+        return self._diff_method
+
+    @diff_method.setter
+    def diff_method(self, diff_method) -> None:
+        self._change(_diff_method=diff_method)
+
+    @property
+    def shots(self) -> int | None:
+        """How often each group of commuting terms is measured per sample; None for exact values."""
+        return self._shots
+
+    @shots.setter
+    def shots(self, shots: int | None) -> None:
+        self._change(_shots=shots)
+
+    def _change(self, **options) -> None:
+        """Other options, unless they cannot work together: then all stays as it was."""
+        before = {name: getattr(self, name) for name in options}
+        self.__dict__.update(options)
+        try:
+            self._compile()
+        except LabError:
+            self.__dict__.update(before)
+            raise
+
     def _compile(self) -> None:
-        compiled = self.backend.compile(self._program, self._measured, self._binding.slots)
-        method = gradients.resolve(self.diff_method, compiled, self.shots)
-        self._evaluation = Evaluation(compiled, method, self.shots)
+        compiled = self._backend.compile(self._program, self._measured, self._binding.slots)
+        method = gradients.resolve(self._diff_method, compiled, self._shots)
+        self._evaluation = Evaluation(compiled, method, self._shots)
         self._handle = register(self._evaluation)
 
     def __getstate__(self):
@@ -201,6 +237,11 @@ class QuantumLayer(torch.nn.Module):
         binding = self._modules["_binding"]  # an attribute of a module that is one costs as much as a small kernel
         if binding.is_identity:
             return inputs, weights
+        if weights.dtype != binding.dtype:
+            raise LabError(
+                f"weights are {_name(weights.dtype)} and the layer's constants {_name(binding.dtype)}: "
+                f"use layer.to({_name(weights.dtype)})"
+            )
         return _without_autocast(binding, inputs, weights)
 
     def _checked_weights(self, weights: torch.Tensor) -> torch.Tensor:
@@ -253,7 +294,10 @@ class QuantumLayer(torch.nn.Module):
         seed = self._buffers["_stream"]
         if self._evaluation.is_random:
             seed = seed.clone()
-            self._stream[1] += 1
+            # Counted outside of a torch.func transform, which may change nothing that it was not given.
+            outside = torch._C._DisableFuncTorch if torch._C._are_functorch_transforms_active() else nullcontext
+            with outside():
+                self._stream[1] += 1
         return seed
 
     def __repr__(self) -> str:
@@ -279,13 +323,6 @@ def _without_autocast(module: torch.nn.Module, *tensors: torch.Tensor):
         return module(*tensors)
 
 
-class _Parameters:
-    """The parameters of a circuit and of its observables, as a circuit has its own."""
-
-    def __init__(self, circuit: QuantumCircuit, held: Sequence[Parameter]):
-        self.parameters = [*circuit.parameters, *[p for p in held if p not in set(circuit.parameters)]]
-
-
 def _entropy(seed: int | None) -> int:
     """63 bits from the seed, as many as fit a torch integer."""
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
@@ -301,97 +338,3 @@ def _checked_dtype(dtype: torch.dtype) -> torch.dtype:
     if dtype not in PRECISIONS:
         raise LabError(f"a quantum layer works in float32 or float64, got {_name(dtype)}")
     return dtype
-
-
-def _flatten(given, circuit: QuantumCircuit, what: str) -> list[Parameter]:
-    """Parameters from parameters, vectors and lists of them; whole vectors may have elements the circuit lacks."""
-    items = [given] if isinstance(given, Parameter | ParameterVector) else list(given)
-    flat: list[Parameter] = []
-    known = set(circuit.parameters)
-    vectors = {_vector_name(parameter) for parameter in known}
-    for item in items:
-        if isinstance(item, ParameterVector):
-            flat.extend(item)
-        elif item in known or (isinstance(item, ParameterVectorElement) and item.vector.name in vectors):
-            flat.append(item)
-        else:
-            raise LabError(f"{what} parameter {getattr(item, 'name', item)!r} is not in the circuit")
-    if len(set(flat)) < len(flat):
-        twice = next(parameter for parameter in flat if flat.count(parameter) > 1)
-        raise LabError(f"{what} parameter {twice.name!r} is named twice: name it once")
-    return flat
-
-
-def _vector_name(parameter: Parameter) -> str:
-    return parameter.vector.name if isinstance(parameter, ParameterVectorElement) else parameter.name
-
-
-def _whole_vectors(circuit: QuantumCircuit) -> list[Parameter]:
-    """The circuit's parameters in its order, with the elements of their vectors that no gate uses."""
-    found: dict[Parameter, None] = {}
-    seen: dict[str, ParameterVector] = {}
-    for parameter in circuit.parameters:
-        if not isinstance(parameter, ParameterVectorElement):
-            found[parameter] = None
-        elif parameter.vector.name not in seen:
-            seen[parameter.vector.name] = parameter.vector
-            found.update(dict.fromkeys(parameter.vector))
-        elif parameter not in found:
-            raise LabError(f"two vectors of the circuit are called {parameter.vector.name!r}: rename one")
-    return list(found)
-
-
-def _roles(circuit: QuantumCircuit, inputs, weights) -> tuple[list[Parameter], dict[str, list[Parameter]]]:
-    """The input parameters, and the weights by vector: by name unless given."""
-    everything = _whole_vectors(circuit)
-    chosen_inputs = None if inputs is None else _flatten(inputs, circuit, "input")
-    chosen_weights = None if weights is None else _flatten(weights, circuit, "weight")
-
-    def others(candidates: list[Parameter], chosen: list[Parameter]) -> list[Parameter]:
-        """Without the chosen ones, and without what the circuit lacks of their vectors."""
-        names, present = {_vector_name(p) for p in chosen}, set(circuit.parameters)
-        return [p for p in candidates if p not in set(chosen) and (p in present or _vector_name(p) not in names)]
-
-    if chosen_inputs is None:
-        by_name = [p for p in everything if _vector_name(p) == "x"] if chosen_weights is None else everything
-        chosen_inputs = others(by_name, chosen_weights or [])
-    if chosen_weights is None:
-        chosen_weights = others(everything, chosen_inputs)
-    unclear = set(circuit.parameters) - (set(chosen_inputs) ^ set(chosen_weights))
-    if unclear:
-        name = min(parameter.name for parameter in unclear)
-        raise LabError(f"parameter {name!r} must be either an input or a weight: name it in exactly one of them")
-    vectors: dict[str, list[Parameter]] = {}
-    for parameter in chosen_weights:
-        vectors.setdefault(_vector_name(parameter), []).append(parameter)
-    return chosen_inputs, vectors
-
-
-def initial_weights(
-    init, vectors: Mapping[str, int], entropy: int, circuit: QuantumCircuit, observables: Sequence
-) -> dict[str, np.ndarray]:
-    """One array per vector, by name of an initialiser or as given."""
-    out = {}
-    if not isinstance(init, str | Mapping) and len(vectors) != 1:
-        raise LabError(f"init as one array needs a circuit with one weight vector, this one has {len(vectors)}")
-    for index, (name, size) in enumerate(vectors.items()):
-        own = init.get(name, "uniform") if isinstance(init, Mapping) else init
-        seed = np.random.SeedSequence(entropy, spawn_key=(0, index))
-        if isinstance(own, str):
-            out[name] = _drawn(own, size, seed, circuit, observables)
-            continue
-        values = np.asarray(own, dtype=float).ravel()
-        if values.size != size or not np.isfinite(values).all():
-            raise LabError(f"init for {name!r} must be {size} finite numbers, got shape {np.shape(own)}")
-        out[name] = values
-    return out
-
-
-def _drawn(name: str, size: int, seed, circuit: QuantumCircuit, observables: Sequence) -> np.ndarray:
-    if name not in INITIALIZERS:
-        raise UnknownName("initializer", name, INITIALIZERS)
-    if name == "gaussian":
-        # The paper's circuit has two rotations per qubit and layer, which tells the number of layers from the size.
-        layers = max(1, math.ceil(size / (2 * circuit.num_qubits)))
-        return initializers.gaussian(size, seed, layers, locality(observables))
-    return getattr(initializers, name)(size, seed)

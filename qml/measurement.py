@@ -66,11 +66,14 @@ class Measured:
         for index, (compiled, basis, terms) in enumerate(self._groups):
             own = child(seed, index)
             outcomes = compiled.sample(inputs, weights, shots, own)
-            values = np.zeros((self._n_observables, *outcomes.shape))
-            for mask, sign, (_, coefficient, owner) in zip(basis.masks, basis.signs, terms):
-                values[owner] += sign * coefficient * (1.0 - 2.0 * (np.bitwise_count(outcomes & mask) & 1))
-            means += values.mean(axis=2).T
-            variances += (values.var(axis=2, ddof=1) if shots > 1 else np.full(values.shape[:2], np.nan)).T / shots
+            read = list(zip(basis.masks, basis.signs, terms))
+            for owner in sorted({owner for _, _, owner in terms}):
+                values = np.zeros(outcomes.shape)  # of one observable at a time: a number for each shot is large enough
+                for mask, sign, (_, coefficient, of) in read:
+                    if of == owner:
+                        values += sign * coefficient * (1.0 - 2.0 * (np.bitwise_count(outcomes & mask) & 1))
+                means[:, owner] += values.mean(axis=1)
+                variances[:, owner] += values.var(axis=1, ddof=1) / shots if shots > 1 else np.nan
         norms = self._squared_norms(inputs, weights)
         return (norms * means).astype(weights.dtype), (norms * np.sqrt(variances)).astype(weights.dtype)
 

@@ -159,7 +159,7 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "network_")
         content = {"kind": "model", "estimator": type(self).__name__, "settings": self._settings()}
         content |= {"classes": self.classes_.tolist(), "n_features": self.n_features_in_, "about": about}
-        write(path, content | {"network": self.network_.state_dict()})
+        write(Path(path), content | {"network": self.network_.state_dict()})
 
     def _network(self, mean, scale, n_classes: int, seed: int) -> networks.Dressed:
         names = ("n_qubits", "n_layers", "encoding", "ansatz", "backend", "diff_method", "shots", "init")

@@ -18,7 +18,7 @@ class NaturalGradient(torch.optim.Optimizer):
     """Steps the weights of a `QuantumLayer` by -lr (g + damping)^-1 grad, g being the Fubini-Study metric tensor.
 
     With inputs, g is the mean over the samples of the last batch that the layer ran with gradients enabled. Every other
-    parameter of the model is stepped by -lr grad.
+    parameter of the model, and a coefficient of an observable, is stepped by -lr grad; what has no gradient stays.
 
     Args:
         model: a module with one `QuantumLayer` in it, or that layer.
@@ -63,13 +63,15 @@ class NaturalGradient(torch.optim.Optimizer):
         self._owners = self._checked_blocks(blocks)
         super().__init__(model.parameters(), {"lr": lr})
         self._quantum = [getattr(self.layer, name) for name in self.layer._vectors]
+        turns = set(self.layer.circuit.parameters)
+        self._is_angle = np.array([parameter in turns for parameter in self.layer.weight_parameters])
         self.state[self._quantum[0]] = {"steps": 0, "metric": torch.zeros(0)}
         self._listen()
 
     def _listen(self) -> None:
         """Have the layer note its inputs, for as long as this optimiser is there."""
         self._last = _LastInputs()
-        weakref.finalize(self, self.layer.register_forward_hook(self._last).remove)
+        weakref.finalize(self, self.layer.register_forward_hook(self._last, with_kwargs=True).remove)
 
     def __getstate__(self):
         return {key: value for key, value in self.__dict__.items() if key not in ("_last", "step")}
@@ -107,14 +109,20 @@ class NaturalGradient(torch.optim.Optimizer):
         return loss
 
     def _step_quantum(self, lr: float) -> None:
-        if all(parameter.grad is None for parameter in self._quantum):
+        moved = [parameter.grad is not None for parameter in self._quantum]
+        if not any(moved) or self._last.is_empty:
             return
         parts = [p.new_zeros(p.shape) if p.grad is None else p.grad for p in self._quantum]
-        gradient = torch.cat([part.reshape(-1) for part in parts])
-        metric = self._metric().to(gradient)
-        direction = torch.linalg.solve(metric + self.damping * torch.eye(len(metric)).to(metric), gradient)
-        for parameter, part in zip(self._quantum, direction.split([p.numel() for p in self._quantum])):
-            parameter -= lr * part.reshape(parameter.shape)
+        direction = torch.cat([part.reshape(-1) for part in parts])
+        sizes = [parameter.numel() for parameter in self._quantum]
+        angles = np.flatnonzero(self._is_angle & np.repeat(moved, sizes))
+        chosen = torch.as_tensor(angles).to(direction.device)
+        metric = self._metric().to(direction)[chosen][:, chosen]
+        damped = metric + self.damping * torch.eye(len(chosen)).to(metric)
+        direction[chosen] = torch.linalg.solve(damped, direction[chosen])
+        for parameter, part, has_moved in zip(self._quantum, direction.split(sizes), moved):
+            if has_moved:
+                parameter -= lr * part.reshape(parameter.shape)
 
     def _metric(self) -> torch.Tensor:
         if self.approximation == "spsa":
@@ -144,12 +152,19 @@ class _LastInputs:
         self.inputs: torch.Tensor | None = None
         self._is_used = is_used
 
-    def __call__(self, layer: QuantumLayer, arguments: tuple, values: torch.Tensor) -> None:
+    @property
+    def is_empty(self) -> bool:
+        """Whether the last batch had no samples."""
+        return self.inputs is not None and len(self.inputs) == 0
+
+    def __call__(self, layer: QuantumLayer, arguments: tuple, named: dict, values: torch.Tensor) -> None:
         if not self._is_used:
             for key in [key for key, hook in layer._forward_hooks.items() if hook is self]:
                 del layer._forward_hooks[key]
+                layer._forward_hooks_with_kwargs.pop(key, None)
         elif torch.is_grad_enabled():
-            self.inputs = arguments[0].detach().reshape(-1, layer.n_inputs) if layer.n_inputs else None
+            inputs = arguments[0] if arguments else named.get("inputs")
+            self.inputs = inputs.detach().reshape(-1, layer.n_inputs) if layer.n_inputs else None
 
     def __reduce__(self):
         return _LastInputs, (False,)

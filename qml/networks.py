@@ -16,11 +16,14 @@ from qml.seeds import seed_for
 
 CLIP = 3.0  # standard deviations: a pixel that is nearly always black would otherwise turn an angle many times round
 GAIN = 5.0  # expectation values of a random circuit are small; the readout learns slowly without it
+GATES = 0  # the seed of an ansatz that draws its gates
 TOLERANCE = 0.05  # how far a twin's number of parameters may be from its original's
 
 
 def circuit_of(n_qubits: int, n_layers: int, encoding: str, ansatz: str):
     """The encoding followed by `n_layers` of the ansatz; an encoding that has layers of its own gets both settings.
+
+    An ansatz that draws its gates, such as random_pauli, draws the same ones each time: saved weights belong to them.
 
     Returns:
         A Qiskit `QuantumCircuit` with inputs `x` and weights `w`.
@@ -30,8 +33,9 @@ def circuit_of(n_qubits: int, n_layers: int, encoding: str, ansatz: str):
     """
     encode, entangle = encodings.by_name(encoding), ansatze.by_name(ansatz)
     if "n_layers" in inspect.signature(encode).parameters:
-        return encode(n_qubits, n_layers=n_layers, ansatz=ansatz)
-    return encode(n_qubits).compose(entangle(n_qubits, n_layers=n_layers))
+        return encode(n_qubits, n_layers=n_layers, ansatz=ansatz, seed=GATES)
+    drawn = {"seed": GATES} if "seed" in inspect.signature(entangle).parameters else {}
+    return encode(n_qubits).compose(entangle(n_qubits, n_layers=n_layers, **drawn))
 
 
 class Dressed(nn.Module):

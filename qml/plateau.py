@@ -91,15 +91,17 @@ class PlateauWatch:
     def _follow(self, model: torch.nn.Module):
         self.layer = _checked(_only_layer(model))
         self.shots = self._asked or self.layer.shots or DEFAULT_SHOTS
-        self._slices = _slices(self.layer, self._n_groups)
+        self._vectors, self._is_watched = _watched(self.layer), _is_watched(self.layer)
+        self._slices = _slices(self._vectors, self._n_groups)
         self._history.clear()
         self._first: _Step | None = None
         self._batch: _Batch | None = None
-        return self.layer.register_forward_hook(self._ran)
+        return self.layer.register_forward_hook(self._ran, with_kwargs=True)
 
-    def _ran(self, layer, arguments, output: torch.Tensor) -> None:
+    def _ran(self, layer, arguments: tuple, named: dict, output: torch.Tensor) -> None:
         if output.requires_grad:
-            output.register_hook(partial(self._returned, arguments[0].detach() if arguments and layer.n_inputs else None))
+            inputs = arguments[0] if arguments else named.get("inputs")
+            output.register_hook(partial(self._returned, inputs.detach() if layer.n_inputs else None))
 
     def _returned(self, inputs: torch.Tensor | None, cotangents: torch.Tensor) -> None:
         cotangents = cotangents.detach().reshape(-1, self.layer.n_outputs)
@@ -129,7 +131,7 @@ class PlateauWatch:
         Raises:
             LabError: there are none since the last step, or they or the loss are not finite.
         """
-        gradients = [getattr(self.layer, name).grad for name in _angle_vectors(self.layer)] if self.layer else [None]
+        gradients = [getattr(self.layer, name).grad for name in self._vectors] if self.layer else [None]
         if any(gradient is None for gradient in gradients) or self._batch is None:
             raise LabError("no gradients to look at: call watch.step(loss) after loss.backward(), before zero_grad()")
         gradient = torch.cat([g.detach().reshape(-1).to(torch.float64) for g in gradients])
@@ -152,7 +154,7 @@ class PlateauWatch:
         groups, last = self._groups(shift_noise, weights), self._history[-1].batch
         here = self._look(shift_noise, weights)
         redrawn = [self._look(shift_noise, point) for point in self._redrawn(weights)]
-        derivative = shift_noise.typical_variances(last.inputs, weights, here.signs)[_is_angle(self.layer)].mean()
+        derivative = shift_noise.typical_variances(last.inputs, weights, here.signs)[self._is_watched].mean()
         output = shift_noise.typical_value_variance(last.inputs, weights, here.signs) / self.shots
         seen = Evidence(
             gradient=groups[-1],
@@ -171,7 +173,7 @@ class PlateauWatch:
 
     def _groups(self, shift_noise: ShiftNoise, weights: torch.Tensor) -> tuple[Group, ...]:
         inputs, cotangents, _ = self._history[-1].batch
-        scale, is_angle = self._growth(cotangents), _is_angle(self.layer)
+        scale, is_angle = self._growth(cotangents), self._is_watched
         typical = shift_noise.typical_variances(inputs, weights, cotangents)[is_angle] * scale
         noise, smallest = self._noise(shift_noise, weights), _smallest(weights) * typical
         square, own = np.mean([step.squares for step in self._history], axis=0), np.zeros_like(noise)
@@ -187,7 +189,7 @@ class PlateauWatch:
         inputs, cotangents, _ = self._history[-1].batch
         samples = max(1, MOST_SHIFTED // (2 * len(weights)))
         inputs, cotangents = inputs[:samples], cotangents[:samples]
-        found = shift_noise.variances(inputs, weights, cotangents)[_is_angle(self.layer)]
+        found = shift_noise.variances(inputs, weights, cotangents)[self._is_watched]
         return found * self._growth(cotangents)
 
     def _growth(self, cotangents: torch.Tensor) -> float:
@@ -217,7 +219,7 @@ class PlateauWatch:
 
     def _redrawn(self, weights: torch.Tensor) -> Iterator[torch.Tensor]:
         """The present weights with new angles, uniform on the circle."""
-        is_angle = _is_angle(self.layer)
+        is_angle = self._is_watched
         for k in range(self._n_redrawn):
             point = weights.clone()
             drawn = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(k,)))
@@ -231,7 +233,7 @@ class PlateauWatch:
         signs = np.random.default_rng(self._seed).choice([-1.0, 1.0], tuple(values.shape)) / math.sqrt(values.numel())
         signs = torch.as_tensor(signs).to(values)
         (gradient,) = torch.autograd.grad((values * signs).sum(), weights)
-        square = gradient.to(torch.float64)[_is_angle(self.layer)].square().mean()
+        square = gradient.to(torch.float64)[self._is_watched].square().mean()
         return _Look(float(square), values.detach().to(torch.float64).numpy(force=True), signs)
 
 
@@ -274,18 +276,20 @@ def _weights(layer: QuantumLayer) -> torch.Tensor:
     return layer._flat_weights().detach().clone()
 
 
-def _angle_vectors(layer: QuantumLayer) -> dict[str, int]:
-    return {name: size for name, size in layer._vectors.items() if name not in layer._coefficients}
+def _watched(layer: QuantumLayer) -> dict[str, int]:
+    """Sizes of the vectors of angles that training may change."""
+    free = {name for name in layer._vectors if getattr(layer, name).requires_grad}
+    return {name: size for name, size in layer._vectors.items() if name in free and name not in layer._coefficients}
 
 
-def _is_angle(layer: QuantumLayer) -> np.ndarray:
-    """(n_weights,) whether a weight turns anything."""
-    return np.repeat([name not in layer._coefficients for name in layer._vectors], list(layer._vectors.values()))
+def _is_watched(layer: QuantumLayer) -> np.ndarray:
+    """(n_weights,) whether a weight is of one of these."""
+    return np.repeat([name in _watched(layer) for name in layer._vectors], list(layer._vectors.values()))
 
 
 def _checked(layer: QuantumLayer) -> QuantumLayer:
-    if not _angle_vectors(layer):
-        raise LabError("the layer has no weights that are angles: there is no gradient to watch")
+    if not _watched(layer):
+        raise LabError("the layer has no weights that are angles and require a gradient: there is none to watch")
     evaluation = layer._evaluation
     if evaluation.is_random and layer.method != "parameter-shift":
         raise LabError(f"the noise of {layer.method!r} is not the shift rule's: watch with diff_method='parameter-shift'")
@@ -299,9 +303,8 @@ def _only_layer(model: torch.nn.Module) -> QuantumLayer:
     return layers[0]
 
 
-def _slices(layer: QuantumLayer, groups: int | None) -> dict[str, slice]:
+def _slices(vectors: dict[str, int], groups: int | None) -> dict[str, slice]:
     """Parts of the angles by name, all of them at last."""
-    vectors = _angle_vectors(layer)
     size = sum(vectors.values())
     if groups is None:
         ends = np.cumsum(list(vectors.values()))

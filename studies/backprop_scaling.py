@@ -34,7 +34,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from circuits.errors import LabError, Unsupported
-from studies.decay import Decay, decay
+from studies.decay import Growth, decay
 from studies.drawing import COLOURS, MARKERS, NEUTRAL, label_ends
 
 WORKERS = 1  # two at a time would measure each other
@@ -44,7 +44,6 @@ HIDDEN, WIDTH = 4, 2  # layers of a network that grows wider, width of one that 
 DRAWS = 128  # gradients of a method that is random
 LONGEST = 4.0  # times the longest step: where the draws stop
 FEWEST = 4  # points for a law
-ROUNDING = 1e-6
 HAS, SIMULATED, HAS_NOT, NOT_TOLD = "has it", "in simulation only", "has it not", "not told"
 
 
@@ -259,27 +258,6 @@ def _memory(row: dict) -> float:
 
 
 MEASURES = {"gates": _runs, "repeats": _repeats, "memory": _memory, "seconds": lambda row: _over(row, "seconds")}
-
-
-@dataclass(frozen=True)
-class Growth:
-    """How a ratio grows with the weights: not at all, as a power of their logarithm, or as a power of them."""
-
-    fit: Decay  # in ln P, where a power is polylogarithmic and an exponential a power of P
-    values: tuple[float, ...]
-
-    @property
-    def is_let_pass(self) -> bool | None:
-        """Whether it grows as ln P at most; None where that is not told."""
-        if self.fit.power.high <= 1 + ROUNDING:
-            return True
-        return False if self.fit.power.low > 1 + ROUNDING else None
-
-    def __str__(self) -> str:
-        if max(self.values) - min(self.values) <= ROUNDING * max(self.values):
-            return "constant"
-        is_polylog = self.fit.law == "power" and (self.fit.is_clear or self.is_let_pass)
-        return f"(ln P)^{self.fit.power}" if is_polylog else f"P^{self.fit.exponential}"
 
 
 def grows(points: list[dict], measure: str) -> Growth | None:

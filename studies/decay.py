@@ -13,6 +13,7 @@ LAWS = ("constant", "power", "exponential")
 CLEAR = 4.0  # a difference in AICc below which two laws are not told apart
 LEAST_ERROR = 1e-9  # of a logarithm: exact values are right to rounding, and no better
 MOST_SCATTER = 1e3  # of a logarithm
+ROUNDING = 1e-6  # of ratios and of their powers
 
 
 @dataclass(frozen=True)
@@ -120,3 +121,24 @@ def _slope(column: np.ndarray, values: np.ndarray, errors: np.ndarray, level: fl
 def _aicc(misfit: float, fitted: int, points: int) -> float:
     left = points - fitted - 1
     return misfit + 2 * fitted + (2 * fitted * (fitted + 1) / left if left > 0 else 0.0)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How a ratio grows with the weights: not at all, as a power of their logarithm, or as a power of them."""
+
+    fit: Decay  # in ln P, where a power is polylogarithmic and an exponential a power of P
+    values: tuple[float, ...]
+
+    @property
+    def is_let_pass(self) -> bool | None:
+        """Whether it grows as ln P at most; None where that is not told."""
+        if self.fit.power.high <= 1 + ROUNDING:
+            return True
+        return False if self.fit.power.low > 1 + ROUNDING else None
+
+    def __str__(self) -> str:
+        if max(self.values) - min(self.values) <= ROUNDING * max(self.values):
+            return "constant"
+        is_polylog = self.fit.law == "power" and (self.fit.is_clear or self.is_let_pass)
+        return f"(ln P)^{self.fit.power}" if is_polylog else f"P^{self.fit.exponential}"

@@ -1,11 +1,10 @@
 """How expressible and how entangling are Sim's nineteen circuits, and how much of it is the estimator?
 
-Source: Sim, Johnson, Aspuru-Guzik, Adv. Quantum Technol. 2, 1900070 (2019), arXiv:1905.10876, Figs. 4 and 5;
-their values as the tests of the package qml-essentials quote them.
+Source: Sim et al., Adv. Quantum Technol. 2, 1900070 (2019), arXiv:1905.10876, Figs. 4 and 5, as qml-essentials quotes them.
 
 Expected: with one layer on four qubits the Kullback-Leibler divergence of the circuits' fidelities from those of
-Haar-random states is the published one within 15 % or 0.01; of 5000 pairs chance alone takes up to 10 %
-of most, and 26 % of one. Published values of 0.005 and less are what Haar-random states themselves score.
+Haar-random states is the published one within 15 % or 0.01; with 5000 pairs chance takes up to 10 % of most, 26 % of
+one. Published values of 0.005 and less are what Haar-random states themselves score.
 
 Control: Haar-random states through the same estimator, whose mean score and mean Q are known exactly; circuit 2 with one
 layer on four qubits, whose mean Q is exactly 159/256.

@@ -113,6 +113,16 @@ def test_a_pickle_and_a_model_file_predict_the_same(small, blobs, tmp_path):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(classifier)).predict_proba(features), expected)
 
 
+@pytest.mark.parametrize("encoding", ["angle", "reuploading"])
+def test_a_circuit_of_random_gates_is_the_same_after_loading(blobs, tmp_path, encoding):
+    X, y = blobs
+    settings = {"n_qubits": 3, "n_layers": 2, "ansatz": "random_pauli", "encoding": encoding, "max_epochs": 2}
+    one, two = (HybridClassifier(random_state=0, **settings).fit(X, y) for _ in range(2))
+    assert np.array_equal(one.predict_proba(X), two.predict_proba(X))
+    one.save(str(tmp_path / "model.pt"))
+    assert np.array_equal(load(str(tmp_path / "model.pt"))[0].predict_proba(X), one.predict_proba(X))
+
+
 def test_an_outlier_counts_as_one_that_is_three_deviations_away(small, blobs):
     classifier = small().fit(*blobs)
     mean, scale = classifier.network_.mean.numpy(), classifier.network_.scale.numpy()

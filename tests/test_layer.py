@@ -343,6 +343,95 @@ def test_more_qubits_than_memory_holds_are_refused_before_allocating(backend, n_
         QuantumLayer(ansatze.separable(n_qubits, 1), "Z" * n_qubits, backend=backend)()
 
 
+@pytest.mark.parametrize("options", [{"init": {"weights": np.zeros(4)}}, {"weight_shapes": {"weights": (2, 2)}}], ids=str)
+def test_a_weight_vector_that_is_not_there_is_named(options):
+    with pytest.raises(UnknownName, match="weights"):
+        QuantumLayer(ansatze.hardware_efficient(2, 1), **options)
+
+
+def test_a_shape_of_other_size_is_refused():
+    with pytest.raises(LabError, match=r"'w' has 4 weights, shape \(2, 3\) has 6"):
+        QuantumLayer(ansatze.hardware_efficient(2, 1), weight_shapes={"w": (2, 3)})
+
+
+def test_two_parameters_of_one_name_are_refused():
+    circuit, a = QuantumCircuit(1), Parameter("a")
+    circuit.ry(a * a, 0)
+    twin = SparsePauliOp(["Z"], np.array([Parameter("a")], dtype=object))
+    with pytest.raises(LabError, match="two parameters of circuit and observables are called 'a': rename one"):
+        QuantumLayer(circuit, twin)
+    same = SparsePauliOp(["Z"], np.array([a], dtype=object))
+    assert QuantumLayer(circuit, same, init=[0.5], dtype=torch.float64)().item() == pytest.approx(0.5 * np.cos(0.25))
+
+
+def test_shots_method_and_backend_can_be_set():
+    layer = QuantumLayer(ansatze.hardware_efficient(2, 1), shots=20, seed=0)
+    exact = QuantumLayer(ansatze.hardware_efficient(2, 1), seed=0)
+    assert not torch.equal(layer(), layer())
+    layer.shots = None
+    assert torch.equal(layer(), exact()) and "shots" not in repr(layer)
+    layer.diff_method = "parameter-shift"
+    assert layer.method == "parameter-shift"
+    layer.backend = "aer"
+    assert layer.backend.name == "aer" and torch.allclose(layer(), exact(), atol=1e-6)
+    layer.backend, layer.diff_method = "native", "adjoint"
+    with pytest.raises(Unsupported):
+        layer.shots = 100
+    assert layer.shots is None and torch.equal(layer(), exact())
+
+
+def test_weights_of_another_precision_than_the_constants_are_refused():
+    circuit, x = QuantumCircuit(1), ParameterVector("x", 1)
+    circuit.rx(x[0] + np.pi / 2, 0)
+    circuit.rz(Parameter("w"), 0)
+    layer, inputs, weights = QuantumLayer(circuit, dtype=torch.float32), torch.zeros(1, 1).double(), torch.zeros(1).double()
+    with pytest.raises(LabError, match=r"weights are float64 and the layer's constants float32: use layer.to\(float64\)"):
+        layer.evaluate(inputs, weights)
+    assert abs(layer.double().evaluate(inputs, weights).item()) < 1e-15
+
+
+def test_torch_func_counts_the_draws_of_shots():
+    circuit = encodings.angle(3).compose(ansatze.hardware_efficient(3, 1))
+    layer, inputs = QuantumLayer(circuit, shots=50, seed=1), torch.rand(2, 3)
+    loss = lambda w: layer.evaluate(inputs, w).sum()  # noqa: E731
+    first, second = (torch.func.grad(loss)(layer.w.detach()) for _ in range(2))
+    assert not torch.equal(first, second)
+    layer.reset()
+    assert torch.equal(torch.func.grad(loss)(layer.w.detach()), first)
+
+
+def test_an_ensemble_with_shots_runs_at_once():
+    circuit = encodings.angle(2).compose(ansatze.hardware_efficient(2, 1))
+    layers = [QuantumLayer(circuit, shots=2000, seed=seed, dtype=torch.float64) for seed in range(3)]
+    parameters, buffers = torch.func.stack_module_state(layers)
+    inputs = torch.rand(4, 2, dtype=torch.float64)
+    found = torch.func.vmap(lambda p, b: torch.func.functional_call(layers[0], (p, b), (inputs,)))(parameters, buffers)
+    exact = torch.stack([layer.evaluate(inputs, layer.w) for layer in layers])
+    assert found.shape == (3, 4, 2) and (found - exact).abs().max() < 10 / 2000**0.5
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_any_axis_of_the_inputs_can_be_vmapped(axis):
+    layer = QuantumLayer(encodings.angle(3).compose(ansatze.hardware_efficient(3, 1)), dtype=torch.float64)
+    inputs = torch.rand(5, 4, 3, dtype=torch.float64)
+    found = torch.func.vmap(layer, in_dims=axis)(inputs.movedim(0, axis))
+    assert torch.allclose(found, layer(inputs), atol=1e-14)
+
+
+@pytest.mark.parametrize("batch_weights", [False, True])
+def test_a_weight_that_nothing_sees_must_be_a_number_too(batch_weights):
+    circuit, w = QuantumCircuit(1), ParameterVector("w", 2)
+    circuit.ry(w[0], 0)
+    circuit.rz(w[1], 0)
+    layer = QuantumLayer(circuit, "Z", dtype=torch.float64)
+    for angle in (float("nan"), float("inf")):
+        weights = torch.tensor([0.3, angle], dtype=torch.float64)
+        with pytest.raises(LabError, match="NaN or infinite"):
+            layer.evaluate(None, weights.repeat(3, 1) if batch_weights else weights)
+    far = layer.evaluate(None, torch.tensor([0.3, 1e9], dtype=torch.float64))
+    assert far.item() == pytest.approx(np.cos(0.3), abs=1e-14)
+
+
 def test_training_a_hybrid_model_learns(layer):
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(2, 3), layer, torch.nn.Linear(2, 1)).double()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterVector
+from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import PauliEvolutionGate, UnitaryGate
 from qiskit.quantum_info import Operator, Pauli, SparsePauliOp, random_clifford, random_unitary
 
@@ -170,6 +170,56 @@ def test_other_parameters_take_plain_steps():
     model(torch.ones(3, 2)).sum().backward()
     optimiser.step()
     assert torch.allclose(model[0].weight, before - 0.1 * model[0].weight.grad)
+
+
+def three_angles(**options) -> QuantumLayer:
+    """RY, RZ, RY on one qubit, each of a vector of its own: their metric has an entry between the RYs."""
+    circuit, angles = QuantumCircuit(1), [Parameter(name) for name in "abc"]
+    for gate, angle in zip(("ry", "rz", "ry"), angles):
+        getattr(circuit, gate)(angle, 0)
+    return QuantumLayer(circuit, "Z", init={"a": [0.4], "b": [0.5], "c": [0.6]}, dtype=torch.float64, **options)
+
+
+@pytest.mark.parametrize("approximation", ["full", "block-diagonal", "spsa"])
+def test_a_frozen_weight_stays_and_the_others_step_as_if_it_were_a_number(approximation):
+    layer = three_angles()
+    layer.a.requires_grad_(False)
+    optimizer = NaturalGradient(layer, lr=0.1, approximation=approximation)
+    before, metric = layer._flat_weights().detach().clone(), metric_tensor(layer)
+    layer().sum().backward()
+    optimizer.step()
+    moved = layer._flat_weights().detach() - before
+    assert moved[0] == 0 and moved[1:].abs().min() > 0
+    if approximation == "full":
+        gradient = torch.cat([layer.b.grad, layer.c.grad])
+        expected = -0.1 * torch.linalg.solve(metric[1:, 1:] + 1e-3 * torch.eye(2).double(), gradient)
+        assert abs(metric[0, 2]) > 0.1 and torch.allclose(moved[1:], expected, atol=1e-12)
+
+
+def test_coefficients_of_an_observable_take_plain_steps():
+    circuit, k = QuantumCircuit(1), Parameter("k")
+    circuit.ry(Parameter("t"), 0)
+    operator = SparsePauliOp(["Z"], np.array([k], dtype=object))
+    layer = QuantumLayer(circuit, operator, init={"t": [0.1]}, dtype=torch.float64)
+    optimizer = NaturalGradient(layer, lr=0.05, damping=0.0)
+    layer().sum().backward()
+    optimizer.step()
+    assert layer.k.item() == pytest.approx(1 - 0.05 * np.cos(0.1))
+    assert layer.t.item() == pytest.approx(0.1 + 0.05 * 4 * np.sin(0.1))
+
+
+@pytest.mark.parametrize("approximation", ["full", "spsa"])
+def test_a_batch_of_nothing_moves_nothing(approximation):
+    circuit = encodings.angle(2).compose(ansatze.hardware_efficient(2, 1))
+    layer = QuantumLayer(circuit, dtype=torch.float64)
+    optimizer, before = NaturalGradient(layer, approximation=approximation), layer.w.detach().clone()
+    layer(torch.zeros(0, 2, dtype=torch.float64)).sum().backward()
+    optimizer.step()
+    assert torch.equal(layer.w, before)
+    optimizer.zero_grad()
+    layer(inputs=torch.ones(3, 2, dtype=torch.float64)).sum().backward()  # by name: the hooks see it too
+    optimizer.step()
+    assert not torch.equal(layer.w, before) and layer.w.isfinite().all()
 
 
 @pytest.mark.parametrize("approximation", ["full", "block-diagonal", "spsa"])

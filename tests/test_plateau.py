@@ -317,3 +317,27 @@ def test_what_cannot_be_watched_is_refused():
     for wrong in ({"window": 0}, {"groups": 100}, {"shots": 0}, {"shots": -5}, {"n_redrawn": 1.5}):
         with pytest.raises(LabError):
             PlateauWatch(layer, **wrong)
+
+
+def test_inputs_by_name_and_a_frozen_vector_are_seen():
+    circuit = (
+        encodings.angle(2)
+        .compose(ansatze.hardware_efficient(2, 1, name="a"))
+        .compose(ansatze.hardware_efficient(2, 1, name="b"))
+    )
+    layer = QuantumLayer(circuit, "ZZ", seed=1)
+    layer.a.requires_grad_(False)
+    watch = PlateauWatch(layer, shots=1000)
+    for _ in range(3):
+        layer.zero_grad()
+        loss = layer(inputs=torch.ones(4, 2)).square().mean()
+        loss.backward()
+        watch.step(loss)
+    reading = watch.read()
+    assert "b" in str([group.name for group in reading.groups]) and "a" not in [group.name for group in reading.groups]
+
+
+def test_a_layer_whose_angles_are_all_frozen_is_refused():
+    layer = QuantumLayer(ansatze.hardware_efficient(2, 1)).requires_grad_(False)
+    with pytest.raises(LabError, match="no weights that are angles and require a gradient"):
+        PlateauWatch(layer)

@@ -7,7 +7,7 @@ from qiskit.quantum_info import Statevector
 
 import qml
 from circuits import ansatze, encodings
-from circuits.errors import LabError
+from circuits.errors import LabError, Unsupported
 from circuits.lowering import lower
 from circuits.observables import as_list
 from qml import QuantumLayer
@@ -114,3 +114,12 @@ def test_wrong_inputs_of_the_metric_say_what_to_pass():
     layer = QuantumLayer(encodings.angle(2).compose(ansatze.hardware_efficient(2, n_layers=1)))
     with pytest.raises(LabError, match=r"pass them, of shape \(B, 2\)"):
         qml.metric_tensor(layer)
+
+
+@pytest.mark.parametrize("method", ["random-directions", "stochastic-parameter-shift"])
+def test_a_method_that_draws_has_no_second_derivative(method, catalogue):
+    circuit = catalogue["evolution"].circuit if method.startswith("stochastic") else ansatze.hardware_efficient(3, 1)
+    layer = QuantumLayer(circuit, inputs=[], diff_method=method, seed=1)
+    first, *_ = torch.autograd.grad(layer().sum(), [*layer.parameters()], create_graph=True)
+    with pytest.raises(Unsupported, match="has no second derivative: use 'adjoint' or 'parameter-shift'"):
+        first.sum().backward()

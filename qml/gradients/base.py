@@ -11,6 +11,7 @@ import numpy as np
 
 from circuits.errors import LabError, UnknownName, Unsupported
 from circuits.families import member, members
+from circuits.program import Program
 
 if TYPE_CHECKING:
     from qml.backends.base import Compiled
@@ -24,7 +25,7 @@ class GradientMethod(ABC):
 
     Attributes:
         exact: an exact derivative of exact values (and unbiased for sampled ones).
-        is_random: draws random numbers even without shots.
+        is_random: draws random numbers even without shots, if not for every program (`draws`).
         uses_vjp: calls the backend's own adjoint, which may use what the forward run kept.
     """
 
@@ -32,6 +33,10 @@ class GradientMethod(ABC):
     exact: ClassVar[bool] = True
     is_random: ClassVar[bool] = False
     uses_vjp: ClassVar[bool] = False
+
+    def draws(self, program: Program) -> bool:
+        """Whether a gradient of this program depends on the seed even without shots."""
+        return self.is_random
 
     def check(self, evaluation: "Evaluation") -> None:
         """Raise `Unsupported`, naming what would work, if it cannot work with this backend and these shots."""

@@ -40,7 +40,11 @@ class StochasticParameterShift(ParameterShift):
         if isinstance(n_points, bool) or not isinstance(n_points, int | np.integer) or n_points < 1:
             raise LabError(f"n_points must be a whole number of at least 1, got {n_points!r}")
         self.n_points, self.quadrature = int(n_points), bool(quadrature)
+        self.is_random = not self.quadrature
         self._split: Kept[Compiled, dict] = Kept()
+
+    def draws(self, program):
+        return self.is_random and program.is_evolving
 
     def circuits(self, evaluation, batch, needs):
         evolving = self._wanted(evaluation, needs)

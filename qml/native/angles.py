@@ -105,13 +105,33 @@ def shears(half, own_rows, shared_rows, n_turns, width, first, second):
     return beyond
 
 
+@inner
+def _out_of_reach(inputs, weights, column, slots):
+    """How many values of the slots are, or are no numbers."""
+    found = 0
+    for k in range(slots.shape[0]):
+        place = column[slots[k]]
+        if place >= 0:
+            for b in range(inputs.shape[0]):
+                found += not abs(inputs[b, place]) <= WITHIN_REACH
+        else:
+            for b in range(weights.shape[0]):
+                found += not abs(weights[b, -1 - place]) <= WITHIN_REACH
+    return found
+
+
 @jit
 def angles_and_shears(
-    inputs, weights, column, own_rows, shared_rows, slot, half, width, n_turns, halves, first, second
+    inputs, weights, column, own_rows, shared_rows, slot, half, width, n_turns, unseen, halves, first, second
 ):  # fmt: skip
-    """`half_angles`, into `halves`, and their `shears` in one call: calls cost more than a small circuit's angles."""
+    """`half_angles`, into `halves`, and their `shears` in one call: calls cost more than a small circuit's angles.
+
+    Args:
+        unseen: slots of no angle row, which are looked at all the same.
+    """
     half_angles(inputs, weights, column, own_rows, shared_rows, slot, half, width, halves)
-    return shears(halves, own_rows, shared_rows, n_turns, width, first, second)
+    beyond = shears(halves, own_rows, shared_rows, n_turns, width, first, second)
+    return beyond + _out_of_reach(inputs, weights, column, unseen)
 
 
 @jit

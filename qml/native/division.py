@@ -54,6 +54,9 @@ class Division:
         differs: for each slot, and at last for constants, whether it differs between samples, or is to be taken so. One
             state at a time shares nothing with others.
         lane_bits: 0 where lanes are samples.
+
+    Attributes:
+        own_rows, shared_rows: angle rows that differ between samples, and the others. unseen: slots of none.
     """
 
     def __init__(self, program: Program, sums: PauliSums, differs: np.ndarray, lane_bits: int, dtype: np.dtype):
@@ -62,6 +65,8 @@ class Division:
         self.half = 0.5 * self.plan.coefficient
         own = differs[self.plan.slot]
         self.own_rows, self.shared_rows = np.flatnonzero(own), np.flatnonzero(~own)
+        seen = [slot for slot in (*self.plan.slot.tolist(), *program.amplitudes) if slot >= 0]
+        self.unseen = np.setdiff1d(np.arange(len(program.slots)), seen)
         self.start = np.zeros(0, np.int64) if self.plan.start is None else self.plan.start
         tiles = self.plan.tables.tiles
         self.tile_rows = int((tiles[:, N_ENTRIES] * tiles[:, GATHERS]).max(initial=0))

@@ -110,7 +110,7 @@ class FastEngine:
         inputs, weights = plain_array(inputs), plain_array(weights if weights.ndim == 2 else weights[None])
         beyond = angles_and_shears(
             inputs, weights, self.column, own_rows, shared_rows, plan.slot, division.half, run.width, plan.n_turns,
-            arrays.halves, arrays.first, arrays.second,
+            division.unseen, arrays.halves, arrays.first, arrays.second,
         )  # fmt: skip
         if beyond or len(self.amplitudes):
             self.program.check_numbers(inputs, weights)
