@@ -142,6 +142,9 @@ def _converted(qnode: qp.QNode, weight_shapes: Mapping[str, Sequence[int]], n_in
             f"weight_shapes names {sorted(weight_shapes)}, the QNode's weights are {sorted(wanted)}: name "
             "its argument for the samples `inputs`, every other one is a weight"
         )
+    if len(qnode.compile_pipeline):
+        names = ", ".join(str(transform).strip("<>") for transform in qnode.compile_pipeline)
+        raise Unsupported(f"the QNode has transforms, which a layer does not apply ({names}): pass it without them")
     weights = {name: _symbols(name, _shape(shape)) for name, shape in weight_shapes.items()}
     has_inputs = "inputs" in inspect.signature(qnode.func).parameters
     inputs, tape = _recorded(qnode, weights, n_inputs) if has_inputs else (None, _tape(qnode, weights))
@@ -182,8 +185,27 @@ def _recorded(qnode: qp.QNode, weights: dict, n_inputs: int | None):
     for size in sizes:
         found = _with_inputs(qnode, weights, size)
         if found is not None:
+            if not n_inputs and _reads_more(qnode, weights, 2 * size, _n_read(*found)):
+                raise Unsupported(f"the QNode takes {size} inputs, and reads more where it is given more: say n_inputs=")
             return found
     raise Unsupported("the QNode reads more inputs than could be guessed: say how many with n_inputs=")
+
+
+def _n_read(vector: ParameterVector, tape: qp.tape.QuantumScript) -> int:
+    """One more than the last input that any gate holds."""
+    values = [q for op in tape.operations for value in op.data for q in np.ravel(value)]
+    held = {p for value in values for p in getattr(value, "parameters", ())} & {*vector}
+    return 1 + max((p.index for p in held), default=-1)
+
+
+def _reads_more(qnode: qp.QNode, weights: dict, size: int, read: int) -> bool:
+    """Whether with this many inputs, if it takes them, it reads more than it did."""
+    try:
+        found = _with_inputs(qnode, weights, size)
+    except (ValueError, LabError):
+        return False
+    inside = found is not None and set(found[1].wires) <= set(qnode.device.wires)
+    return inside and _n_read(*found) > read
 
 
 def _with_inputs(qnode: qp.QNode, weights: dict, size: int):
@@ -211,10 +233,7 @@ def _guessed_inputs(qnode: qp.QNode, weights: dict) -> int:
         except ValueError:  # a template that wants fewer features
             continue
         if found is not None:
-            vector, tape = found
-            read = {p for op in tape.operations for value in op.data for q in np.ravel(value)
-                    for p in getattr(q, "parameters", ())}  # fmt: skip
-            used[size] = 1 + max((p.index for p in read if p in set(vector)), default=-1)
+            used[size] = _n_read(*found)
     if not used or (MOST_GUESSED in used and used[MOST_GUESSED] == MOST_GUESSED):
         raise Unsupported("the QNode's device has no wires, and its inputs could be any number: say it with n_inputs=")
     return max(1, used[max(used)])

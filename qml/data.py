@@ -103,11 +103,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of a CSV file, all rows of one length; whether the first is a header, its label column decides."""
+    """The cells of a CSV file, all rows of one length.
+
+    Attributes:
+        has_header: whether the first row is one; None: its label column decides.
+    """
 
     path: Path
     rows: list[list[str]]
     lines: list[int]
+    has_header: bool | None = None
 
     @property
     def n_columns(self) -> int:
@@ -120,7 +125,7 @@ class Cells:
         Raises:
             LabError: there is a header and nothing else.
         """
-        has_header = _is_header(self.rows, label)
+        has_header = _is_header(self.rows, label) if self.has_header is None else self.has_header
         if has_header and len(self.rows) == 1:
             raise LabError(f"{self.path} holds a header and no data")
         return Table(self.path, self.rows[0] if has_header else None, self.rows[has_header:], self.lines[has_header:])
@@ -269,6 +274,8 @@ def _is_header(rows: list[list[str]], label: str | int | None) -> bool:
         return True
     if position is None or _number(first[position]) is not None or len(rows) == 1:
         return False
+    if features == [str(k) for k in range(len(features))] and all(row[position] != first[position] for row in rows[1:]):
+        return True  # columns without names, as pandas numbers them
     return all(_number(row[position]) is not None for row in rows[1:])
 
 

@@ -216,6 +216,7 @@ class QuantumLayer(torch.nn.Module):
         """
         weights = self._checked_weights(weights)
         if inputs is None:
+            _checked_dtype(weights.dtype)
             if self.n_inputs:
                 raise LabError(f"the circuit has {self.n_inputs} inputs: pass them, of shape (B, {self.n_inputs})")
             inputs = weights.new_zeros(len(weights) if weights.dim() == 2 else 1, 0)

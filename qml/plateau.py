@@ -148,6 +148,8 @@ class PlateauWatch:
         Raises:
             LabError: no step was taken yet.
         """
+        if self.layer is not None:
+            _checked(self.layer)  # its method and shots may have been set since
         if not self._history:
             raise LabError("the watch has seen no step yet: call watch.step(loss) after loss.backward()")
         shift_noise, weights = ShiftNoise(self.layer), _weights(self.layer)

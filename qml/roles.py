@@ -36,11 +36,13 @@ def _flatten(given, circuit: QuantumCircuit | Parameters, what: str) -> list[Par
     items = [given] if isinstance(given, Parameter | ParameterVector) else list(given)
     flat: list[Parameter] = []
     known = set(circuit.parameters)
-    vectors = {_vector_name(parameter) for parameter in known}
     for item in items:
+        vector = getattr(item, "vector", item)
+        if isinstance(vector, ParameterVector) and known.isdisjoint(vector):
+            raise LabError(f"{what} vector {vector.name!r} is not in the circuit, which may have another one of that name")
         if isinstance(item, ParameterVector):
             flat.extend(item)
-        elif item in known or (isinstance(item, ParameterVectorElement) and item.vector.name in vectors):
+        elif item in known or isinstance(item, ParameterVectorElement):
             flat.append(item)
         else:
             raise LabError(f"{what} parameter {getattr(item, 'name', item)!r} is not in the circuit")

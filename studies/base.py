@@ -21,6 +21,7 @@ import dataclasses
 import hashlib
 import importlib
 import json
+import math
 import re
 import sys
 import typing
@@ -127,15 +128,22 @@ def _is_study(source: str) -> bool:
     return re.search(r"^class Settings\b", source, re.MULTILINE) is not None
 
 
+def _finite(value):
+    """The value, unless it is a number that JSON cannot hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(value)
+    return value
+
+
 def _parsed(study: str, key: str, text: str, kind):
     """The text as a bool, an int, a float, a str, or a tuple of these separated by commas."""
     try:
         if typing.get_origin(kind) is tuple:
             item = typing.get_args(kind)[0]
-            return tuple(item(part) for part in text.split(",") if part.strip())
+            return tuple(_finite(item(part)) for part in text.split(",") if part.strip())
         if kind is bool:
             return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
-        return kind(text)
+        return _finite(kind(text))
     except (ValueError, KeyError):
         example = "2,4,6" if typing.get_origin(kind) is tuple else {bool: "true", float: "0.5"}.get(kind, "3")
         raise LabError(f"setting {key} of {study} cannot be {text!r}: write it like {key}={example}") from None

@@ -102,7 +102,8 @@ def show(
     study, own = on_own_circuit(load(name), circuit, observable)
     wanted = dict(text.split("=", 1) for text in own)
     with Store(store) as results:
-        outcome = latest(results, study, wanted)
+        is_meant = study.module.is_of_the_file if circuit else bool
+        outcome = latest(results, study, wanted, is_meant)
         finished = len(results.case_ids(study.name))
         others = [other.name for other in one_of_each(results, study)] if outcome is None and own else []
     if outcome is None and others:

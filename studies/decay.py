@@ -119,8 +119,9 @@ def _slope(column: np.ndarray, values: np.ndarray, errors: np.ndarray, level: fl
 
 
 def _aicc(misfit: float, fitted: int, points: int) -> float:
-    left = points - fitted - 1
-    return misfit + 2 * fitted + (2 * fitted * (fitted + 1) / left if left > 0 else 0.0)
+    if points <= 3:  # the correction is infinite for two numbers: then it is left out for all laws
+        return misfit + 2 * fitted
+    return misfit + 2 * fitted + 2 * fitted * (fitted + 1) / (points - fitted - 1)
 
 
 @dataclass(frozen=True)

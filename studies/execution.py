@@ -37,15 +37,15 @@ def execute(
         cluster: address of a Dask scheduler that gives the workers instead.
 
     Returns:
-        The ids of all cases, in their order, and how many of them were computed now.
+        The ids of all different cases, in their order, and how many of them were computed now.
 
     Raises:
         LabError: a worker died, runs other code, or Dask is missing.
     """
     driver = provenance.of_driver(study.name)
-    ids = [case_id(study.name, case, driver["code"]) for case in cases]
-    done = store.case_ids(study.name)
-    pending = [(key, case) for key, case in dict(zip(ids, cases)).items() if key not in done]
+    wanted = {case_id(study.name, case, driver["code"]): case for case in cases}
+    ids, done = list(wanted), store.case_ids(study.name)
+    pending = [(key, case) for key, case in wanted.items() if key not in done]
     # The longest first: the short ones then fill the gaps at the end.
     pending.sort(key=lambda item: -study.cost(item[1]))
     costs = {key: study.cost(case) for key, case in pending}

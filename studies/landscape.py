@@ -149,13 +149,18 @@ def _by_states(circuit, operators: list, angles, n_samples, seed, level, relativ
         done = samples.stop
         if relative_error and done >= 2 * BATCH and done.bit_count() <= 2:  # looked at seldom: stopping early is a bias
             open_ = [k for k in open_ if not _is_precise(_columns(batches[k], used), relative_error)]
-    floor = rounding_floor("float64", len(drawn.data))
     parameters = tuple(names[j] for j in used)
     found = []
-    for rows in batches.values():
+    for operator, rows in zip(operators, batches.values()):
+        floor = _floor(len(layer._program.gates), operator)
         losses, columns = np.concatenate([values for values, _ in rows]), _columns(rows, used)
         found.append(GradientVariance(parameters, variance(columns, level), variance(losses, level), floor, "state_vector"))
     return found
+
+
+def _floor(n_gates: int, operator) -> float:
+    """What rounding gives a variance: that of a string, by the square of what all strings together are at most."""
+    return rounding_floor("float64", n_gates) * float(np.abs(operator.coeffs).sum()) ** 2
 
 
 def _columns(batches: list, used: list[int]) -> np.ndarray:
@@ -192,14 +197,23 @@ def _with_all_axes(circuit):
     from qiskit.circuit import Parameter
 
     out, sites = QuantumCircuit(*circuit.qregs), {}
+    held = [parameter for item in circuit.data for angle in item.operation.params for parameter in _parameters(angle)]
+    if several := sorted({parameter.name for parameter in held if held.count(parameter) > 1}):
+        raise Unsupported(f"random axes need a parameter of its own for every rotation, {several[0]!r} has several")
     for item in circuit.data:
         gate = item.operation
-        if gate.name not in ("rx", "ry", "rz") or not getattr(gate.params[0], "parameters", None):
+        if not any(map(_parameters, gate.params)):
             out.append(gate, item.qubits)
             continue
-        (parameter,) = gate.params[0].parameters
-        if parameter.name in sites:
-            raise Unsupported(f"random axes need a parameter of its own for every rotation, {parameter.name!r} has several")
+        if gate.name in ("rxx", "ryy", "rzz", "rzx"):
+            out.append(gate, item.qubits)
+            continue
+        parameter = gate.params[0]
+        if gate.name not in ("rx", "ry", "rz") or not isinstance(parameter, Parameter):
+            raise Unsupported(
+                f"random axes are those of rx, ry and rz by a bare parameter, got {gate.name}({gate.params[0]}): write "
+                "the circuit with these, or leave random_axes=False"
+            )
         others = [Parameter(f"{parameter.name} about {axis}") for axis in "YZ"]
         sites[parameter.name] = (parameter.name, *(other.name for other in others))
         for kind, angle in zip(("rx", "ry", "rz"), (gate.params[0], *others)):
@@ -207,12 +221,16 @@ def _with_all_axes(circuit):
     return out, sites
 
 
+def _parameters(angle) -> set:
+    return set(getattr(angle, "parameters", ()))
+
+
 def _on_axes(draws: np.ndarray, keys: list, sites: dict, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Each site's angle moved to the axis drawn for it, the others zero; and where each parameter's angle went."""
     column = {name: j for j, name in enumerate(names)}
     place = np.tile(np.arange(len(names)), (len(draws), 1))
     table = np.array([[column[name] for name in site] for site in sites.values()])
-    for row, key in enumerate(keys):
+    for row, key in enumerate(keys if sites else ()):
         axes = np.random.default_rng(key.spawn(1)[0]).integers(0, 3, len(table))
         chosen = table[np.arange(len(table)), axes]
         own = draws[row, table[:, 0]]
@@ -228,25 +246,49 @@ def _by_walks(circuit, operator, angles, most_walks, seed, level, relative_error
     from studies.walk.table import table_of
 
     check(relative_error, most_walks)
+    if noise != 1.0:
+        _check_gates(circuit)
     table = table_of(lower(circuit), random_axes, noise)
     found = walk_variances(table, operator, angles, seed, relative_error, most_walks, exact=True)
     n = max(found.n_walks, 1)
     # No hit in N walks leaves room for 3 / N, by the rule of three.
     unseen = np.where((found.gradient == 0) & (found.errors == 0), 3 * found.weight / n, 0.0)
+    loss_unseen = 3 * found.loss_weight / n if found.loss == 0 and found.loss_error == 0 else 0.0
     return GradientVariance(
         tuple(parameter.name for parameter in circuit.parameters),
         _interval(found.gradient, found.errors, unseen, level, found.n_walks),
-        _interval(np.array(found.loss), np.array(found.loss_error), np.array(0.0), level, found.n_walks),
-        rounding_floor("float64", len(table.steps)), "pauli_walk",
+        _interval(np.array(found.loss), np.array(found.loss_error), np.array(loss_unseen), level, found.n_walks),
+        _floor(len(table.steps), operator), "pauli_walk",
     )  # fmt: skip
 
 
+def _check_gates(circuit) -> None:
+    """Raise `Unsupported` where "after every gate" is not said for one: such as u, which is three rotations."""
+    from qiskit import QuantumCircuit
+
+    from circuits.lowering import lower
+
+    for gate in {item.operation.name: item.operation for item in circuit.data}.values():
+        alone = QuantumCircuit(gate.num_qubits)
+        alone.append(gate, range(gate.num_qubits))
+        if (count := len(lower(alone).gates)) > 1:
+            raise Unsupported(
+                f"noise acts after every gate, and {gate.name} is {count} of them here: write the circuit with the gates "
+                "that the noise is to follow"
+            )
+
+
 def _interval(value: np.ndarray, error: np.ndarray, unseen: np.ndarray, level: float, samples: int) -> Variance:
-    """A variance with a standard error as one with an interval, symmetric in the logarithm; `unseen`: above zero hits."""
+    """A variance with a standard error as one with an interval, symmetric in the logarithm; `unseen`: above zero hits.
+
+    An estimate below zero is called zero, with room up to where it may be for its error.
+    """
+    above = value + normal_quantile(level) * error
     value = np.maximum(value, 0.0)
     relative = np.divide(error, value, out=np.where(error > 0, np.inf, 0.0), where=value > 0)
     reach = np.exp(np.minimum(normal_quantile(level) * relative, 700))
-    return Variance(value, value / reach, np.maximum(value * reach, unseen), relative, np.full_like(value, np.nan), samples)
+    high = np.maximum.reduce([value * reach, above, unseen])
+    return Variance(value, value / reach, high, relative, np.full_like(value, np.nan), samples)
 
 
 def angles_of(distribution: str, width: float | None, circuit, operator):
@@ -273,7 +315,9 @@ def _gaussian_width(circuit, operator) -> float:
 def _check(circuit, observable, n_samples, relative_error, method: str, seed) -> None:
     if method not in METHODS:
         raise UnknownName("method", method, METHODS)
-    if not hasattr(circuit, "parameters"):
+    from qiskit import QuantumCircuit
+
+    if not isinstance(circuit, QuantumCircuit):
         raise LabError(
             f"circuit must be a qiskit QuantumCircuit, got {type(circuit).__name__} {str(circuit)[:40]!r}: build one with "
             "circuits.ansatze, or read a file with `qiskit.qasm3.load` or `studies run barren_plateaus --circuit FILE`"

@@ -51,7 +51,7 @@ def cone_bound(circuit, observable, distribution: str = "uniform", width: float 
     from studies.landscape import angles_of, operator_of
     from studies.walk.table import table_of
 
-    operator = operator_of(observable, circuit).simplify()
+    operator = operator_of(observable, circuit).simplify(atol=0, rtol=0)
     if len(operator) != 1:
         raise LabError(f"a light-cone bound takes one Pauli string, got a sum of {len(operator)}: call it for each")
     table = table_of(lower(circuit))

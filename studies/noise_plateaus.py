@@ -73,7 +73,7 @@ class Settings:
             values = getattr(self, name)
             if len(set(values)) < max(3, len(values)) or min(values) < (2 if name == "qubits" else 1):
                 raise LabError(f"setting {name} must be at least three different numbers, got {','.join(map(str, values))}")
-        if not all(0 < q <= 1 for q in (*self.shrink, self.density_shrink)) or 1.0 not in self.shrink:
+        if not all(0 < q <= 1 for q in (*self.shrink, self.density_shrink)) or not {1.0} < {*self.shrink}:
             raise LabError("setting shrink takes numbers q from 0 to 1, and 1 among them as the control: shrink=1,0.95")
         if not 0 < self.damping <= 1:
             raise LabError(f"setting damping is a probability, got {self.damping}")

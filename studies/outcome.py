@@ -10,7 +10,7 @@ import dataclasses
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -124,13 +124,15 @@ def record(store: Store, study: Study, settings, ids: Iterable[str]) -> Outcome:
     return Outcome(study, plain, code, store.rows(study.name, ids))
 
 
-def latest(store: Store, study: Study, wanted: dict | None = None) -> Outcome | None:
+def latest(
+    store: Store, study: Study, wanted: dict | None = None, is_meant: Callable[[list[dict]], bool] = bool
+) -> Outcome | None:
     """The finished run to show: of today's code, else older; with default settings, else the largest, else the newest.
 
     Args:
-        wanted: settings that it must have, by name.
+        wanted: settings that it must have, by name. is_meant: what its rows must be.
     """
-    return next(iter(_ranked(store, study, wanted or {})), None)
+    return next((found for found in _ranked(store, study, wanted or {}) if is_meant(found.rows)), None)
 
 
 def one_of_each(store: Store, study: Study) -> list[Outcome]:

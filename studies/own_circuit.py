@@ -75,6 +75,8 @@ class Settings:
         circuit = _circuit(_content(self.circuit), self.circuit)
         if not circuit.parameters:
             raise LabError(f"{self.circuit} has no free parameters: there is no gradient to measure")
+        if any(parameter.name == "loss" for parameter in circuit.parameters):
+            raise LabError(f"a parameter of {self.circuit} is called loss, as a row of the result is: rename it")
         lower(circuit)  # refuses what is not unitary
         if len(as_list(_observable(self.observable, circuit.num_qubits), circuit.num_qubits)) != 1:
             raise LabError(f"setting observable takes one observable, got {self.observable!r}")
@@ -175,7 +177,15 @@ def label(rows: list[dict]) -> str:
     parts += [row["observable"]] if row["observable"] else []
     if row["distribution"] != "uniform":
         parts.append(row["distribution"] + (f"{row['width']:g}" if row["width"] else ""))
-    return re.sub(r"[^\w.+*-]+", "_", "-".join(parts))[:MOST_LETTERS]
+    text = re.sub(r"[^\w.+*-]+", "_", "-".join(parts))
+    if len(text) <= MOST_LETTERS:
+        return text
+    return f"{text[: MOST_LETTERS - 7]}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def is_of_the_file(rows: list[dict]) -> bool:
+    """Whether the circuit's file, if it is still there, holds the circuit of these rows."""
+    return not Path(rows[0]["name"]).is_file() or _content(rows[0]["name"]) == rows[0]["circuit"]
 
 
 def table(rows: list[dict]) -> list[dict]:
@@ -254,7 +264,7 @@ def _random(rows: list[dict]) -> float:
 
     n = rows[0]["n_qubits"]
     (operator,) = as_list(_observable(rows[0]["observable"], n), n)
-    operator = operator.simplify()
+    operator = operator.simplify(atol=0, rtol=0)
     has_letters = operator.paulis.x.any(axis=1) | operator.paulis.z.any(axis=1)
     return float((operator.coeffs[has_letters].real ** 2).sum()) * middle_variance(n)
 

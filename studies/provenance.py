@@ -30,9 +30,15 @@ def of_case(case: dict, seconds: float, finished: str) -> dict:
         "dtype": case.get("dtype", "float64"),
         "seed": case.get("seed"),
         "seconds": round(seconds, 6),
-        "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count(),
+        "threads": _threads(),
         "finished": finished,
     }
+
+
+def _threads() -> int | None:
+    """As many as OpenMP is told; it may also be told a list, or nothing."""
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(told) if told.isdigit() and int(told) else os.cpu_count()
 
 
 def commit() -> str | None:

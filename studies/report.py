@@ -21,10 +21,12 @@ def readable(outcomes: list[Outcome]) -> tuple[list[Outcome], list[str]]:
     shown, reasons = [], []
     for outcome in outcomes:
         try:
-            outcome.table, outcome.verdict  # noqa: B018, both are kept
+            outcome.table, outcome.verdict, outcome.name, outcome.picture()
             shown.append(outcome)
         except LabError as error:
             reasons.append(str(error))
+        except Exception as error:  # one study's rows, of whatever code, are not to keep all others from the page
+            reasons.append(f"{outcome.study.name}: its rows cannot be shown, {type(error).__name__}: {error}")
     return shown, reasons
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
+from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, depolarizing_error
 from scipy.stats import chisquare
@@ -216,3 +217,24 @@ def test_a_state_that_lost_norm_over_chunks_is_refused():
     _check_norm(np.array([0.6, 0.8j]))
     with pytest.raises(LabError, match="2460"):
         _check_norm(np.array([0.6, 0.7j]))
+
+
+def test_options_beside_an_object_that_keeps_its_own_are_refused():
+    simulator = AerSimulator()
+    for options in ({"noise": NoiseModel()}, {"method": "stabilizer"}, {"max_parallel_threads": 1}):
+        with pytest.raises(LabError, match="keeps its own options"):
+            resolve(simulator, **options)
+    with pytest.raises(LabError, match="a PennyLane device keeps its own options, got noise"):
+        resolve(qp.device("default.mixed", wires=1), noise=0.5)
+    with pytest.raises(Unsupported, match="has no option 'noise'"):
+        resolve(GenericBackendV2(2, seed=1), noise=0.5)
+
+
+def test_the_method_of_a_given_simulator_is_its_own():
+    circuit = QuantumCircuit(50)
+    circuit.h(0)
+    for qubit in range(49):
+        circuit.cx(qubit, qubit + 1)
+    circuit.measure_all()
+    found = resolve(AerSimulator(method="stabilizer")).counts(circuit, 100, 1)
+    assert set(found) == {"0" * 50, "1" * 50}

@@ -65,3 +65,8 @@ def test_two_sizes_or_a_size_of_zero_are_no_law():
     for x in ([2, 4], [2, 2, 4], [0, 2, 4]):
         with pytest.raises(LabError, match="three different positive"):
             decay(x, np.ones(len(x)), np.ones(len(x)))
+
+
+def test_three_points_that_a_constant_explains_are_no_law():
+    assert decay([2, 4, 6], [1, 1.05, 1.1], [0.03] * 3).law == "constant"
+    assert decay([2, 4, 6], [1, 0.25, 0.0625], [0.03] * 3).law == "exponential"

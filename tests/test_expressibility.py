@@ -285,3 +285,8 @@ def test_cases_cover_every_pair_once_and_the_quick_ones_are_among_them():
 def test_settings_that_cannot_work_are_refused_by_name(wrong):
     with pytest.raises(LabError, match=f"setting {next(iter(wrong))}"):
         study.Settings(**wrong)
+
+
+@pytest.mark.parametrize("n_qubits", [4, 8, 10])
+def test_the_floor_is_a_number_where_the_last_bins_underflow(n_qubits):
+    assert 0 < ensembles.expected_floor(ensembles.haar_masses(n_qubits, 75), 5000) < 0.1

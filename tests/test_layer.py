@@ -364,6 +364,20 @@ def test_two_parameters_of_one_name_are_refused():
     assert QuantumLayer(circuit, same, init=[0.5], dtype=torch.float64)().item() == pytest.approx(0.5 * np.cos(0.25))
 
 
+@pytest.mark.parametrize("name", ["x", "typo"])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_vector_of_another_circuit_is_no_input_of_this_one(name, is_whole):
+    vector = ParameterVector(name, 2)
+    wrong = vector if is_whole else [vector[0]]
+    with pytest.raises(LabError, match="is not in the circuit"):
+        QuantumLayer(encodings.angle(2).compose(ansatze.hardware_efficient(2, 1)), inputs=wrong)
+
+
+def test_half_precision_is_refused_without_inputs_too():
+    with pytest.raises(LabError, match="works in float32 or float64, got bfloat16"):
+        QuantumLayer(ansatze.hardware_efficient(2, 1)).bfloat16()()
+
+
 def test_shots_method_and_backend_can_be_set():
     layer = QuantumLayer(ansatze.hardware_efficient(2, 1), shots=20, seed=0)
     exact = QuantumLayer(ansatze.hardware_efficient(2, 1), seed=0)

@@ -1,5 +1,6 @@
 """A circuit of one's own: both roads, by the command line, and what is refused before anything runs."""
 
+import base64
 import json
 import math
 import sys
@@ -176,3 +177,30 @@ def test_a_file_that_was_changed_is_another_circuit(run, tmp_path):
         code, out, _ = run("--quick", "--circuit", "mine.qasm", "--observable", "ZI", "--json")
         names.add(json.loads(out)["figure"])
     assert code == 0 and len(names) == 2
+
+
+def test_a_file_that_was_edited_is_not_shown_with_its_old_circuit_s_result(run, tmp_path, monkeypatch, capsys):
+    assert run("--circuit", "mine.qasm")[0] == 0
+    (tmp_path / "mine.qasm").write_text(QASM + "rx(0.1) q[0];\n")
+    monkeypatch.setattr(sys, "argv", ["studies", "show", "barren_plateaus", "--circuit", "mine.qasm"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code and "no finished run is on that circuit" in capsys.readouterr().err
+
+
+def test_names_of_wide_observables_differ_where_they_are_cut():
+    row = {"circuit": base64.b64encode(b"x").decode(), "name": "f.qasm", "distribution": "uniform", "width": 0}
+    first, second = (own_circuit.label([row | {"observable": "I" * k + "ZZ" + "I" * (98 - k)}]) for k in (97, 98))
+    assert first != second and max(len(first), len(second)) <= own_circuit.MOST_LETTERS
+
+
+def test_a_parameter_called_loss_is_refused(run, tmp_path):
+    (tmp_path / "mine.qasm").write_text(QASM.replace("float a", "float loss").replace("rx(a)", "rx(loss)"))
+    code, _, errors = run("--circuit", "mine.qasm")
+    assert code and "is called loss" in errors and "rename it" in errors
+
+
+def test_a_tiny_observable_is_no_flat_landscape(run):
+    for factor in ("", "1e-9*"):
+        code, words, _ = run("--circuit", "mine.qasm", "--observable", f"{factor}ZI")
+        assert code == 0 and "Flat" not in words and "Both roads agree" in words

@@ -286,3 +286,60 @@ def test_what_has_cross_terms_or_no_walk_is_refused():
         cone_bound(ansatze.cz_line(2, 1), "ZZ + XX")
     with pytest.raises(Unsupported, match="state_vector"):
         cone_bound(ansatze.hva_tfim(3, 2), "ZZI")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_estimate_below_zero_has_room_above(seed):
+    circuit = QuantumCircuit(40)
+    for qubit, angle in enumerate(ParameterVector("w", 40)):
+        circuit.rx(angle, qubit)
+    found = gradient_variance(circuit, "Z" * 40, method="pauli_walk", distribution="small_angle", seed=seed).loss
+    truth = (0.5 + np.sin(0.2) / 0.4) ** 40 - (np.sin(0.1) / 0.1) ** 80
+    assert found.low <= 4 * truth and found.high > 0.2 * truth
+
+
+def test_what_no_walk_hit_is_walked_on_and_has_room_above():
+    circuit, most = ansatze.hardware_efficient(12, 60), 1 << 19
+    found = gradient_variance(circuit, middle_pair(12), n_samples=most, method="pauli_walk")
+    assert found.gradient.samples == most and found.loss.high > 0
+
+
+def test_sums_of_many_strings_are_paired_in_blocks(monkeypatch):
+    from studies.walk import estimate
+
+    circuit, observable = ansatze.hardware_efficient(5, 2), "ZZIII + 0.5*IZZII - XIIII + 0.3*IIIXX + 1e-9*IIZII"
+    whole = gradient_variance(circuit, observable, method="pauli_walk")
+    monkeypatch.setattr(estimate, "PAIRED_LETTERS", 1)
+    parts = gradient_variance(circuit, observable, method="pauli_walk")
+    assert np.allclose(whole.gradient.value, parts.gradient.value, rtol=1e-12)
+    assert whole.loss.value == pytest.approx(float(parts.loss.value), rel=1e-12)
+
+
+@pytest.mark.parametrize("gate", ["u", "p", "shared", "factor", "sum"])
+def test_random_axes_are_refused_where_both_roads_would_not_mean_the_same(gate):
+    circuit, (a, b, c) = QuantumCircuit(2), ParameterVector("w", 3)
+    circuit.rx(a, 0)
+    if gate == "u":
+        circuit.u(b, c, 0.1, 1)
+    elif gate == "p":
+        circuit.p(b, 1)
+    elif gate == "shared":
+        circuit.rzz(a, 0, 1)
+    else:
+        circuit.rx(2 * b if gate == "factor" else b + c, 1)
+    with pytest.raises(Unsupported, match="random axes"):
+        gradient_variance(circuit, "ZZ", 32, random_axes=True)
+
+
+def test_noise_after_a_gate_that_is_several_here_is_refused():
+    circuit = QuantumCircuit(1)
+    circuit.u(*ParameterVector("w", 3), 0)
+    with pytest.raises(Unsupported, match="u is 3 of them here"):
+        gradient_variance(circuit, "Z", method="pauli_walk", noise=0.9)
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e-15])
+def test_which_components_are_measured_does_not_depend_on_the_observable_s_size(factor):
+    circuit = ansatze.hardware_efficient(3, 2)
+    one, other = (gradient_variance(circuit, f"{size}*ZZI", 64) for size in (1, factor))
+    assert np.array_equal(one.measured, other.measured) and one.measured.any() and not one.measured.all()

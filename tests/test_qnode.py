@@ -130,3 +130,33 @@ def test_what_does_not_convert_is_named():
         QuantumLayer.from_qnode(powers, {})
     with pytest.raises(LabError, match="QNode"):
         QuantumLayer.from_qnode(lambda inputs: None, {})
+
+
+def test_a_function_that_reads_slices_says_how_many_inputs():
+    @qp.qnode(qp.device("default.qubit", wires=2))
+    def sliced(inputs, w):
+        for wire, value in enumerate(inputs[:2]):
+            qp.RX(value, wires=wire)
+        qp.RY(w[0], wires=0)
+        for wire, value in enumerate(inputs[2:]):
+            qp.RZ(value, wires=wire)
+        return qp.expval(qp.Z(0))
+
+    with pytest.raises(Unsupported, match="takes 2 inputs, and reads more where it is given more: say n_inputs="):
+        QuantumLayer.from_qnode(sliced, {"w": 1})
+    assert QuantumLayer.from_qnode(sliced, {"w": 1}, n_inputs=4).n_inputs == 4
+
+
+def test_transforms_of_a_qnode_are_refused_by_name():
+    @qp.transform
+    def twice(tape):
+        return [tape.copy(ops=[*tape.operations, *tape.operations])], lambda results: results[0]
+
+    @twice
+    @qp.qnode(qp.device("default.qubit", wires=1))
+    def turned(inputs):
+        qp.RX(inputs[0], wires=0)
+        return qp.expval(qp.Z(0))
+
+    with pytest.raises(Unsupported, match="has transforms, which a layer does not apply"):
+        QuantumLayer.from_qnode(turned, {})

@@ -263,6 +263,17 @@ def test_predict_tells_each_row_and_the_accuracy_where_there_are_labels(qml, tab
     assert all(0.5 <= row["probability"] <= 1 for row in document["predictions"])
 
 
+@pytest.mark.parametrize("kinds", [("0", "1"), ("red", "green")])
+def test_columns_that_pandas_numbered_are_a_header_in_training_and_prediction(qml, table, tmp_path, kinds):
+    lines = table("named.csv", kinds=kinds).read_text().splitlines()
+    (tmp_path / "data.csv").write_text("\n".join(["0,1,2,target", *lines[1:]]) + "\n")
+    code, _, err = qml("train", "--data", "data.csv", "--no-twin", "--out", "run", *QUICK)
+    assert code == 0, err
+    (tmp_path / "new.csv").write_text("\n".join(["0,1,2", *(line.rpartition(",")[0] for line in lines[1:4])]) + "\n")
+    code, out, err = qml("predict", "run/hybrid.pt", "new.csv", "--json")
+    assert code == 0 and len(json.loads(out)["predictions"]) == 3, err
+
+
 def test_predict_reads_a_file_without_labels(qml, table, model, tmp_path):
     rows = [line.split(",") for line in table("new.csv").read_text().splitlines()]
     (tmp_path / "bare.csv").write_text("".join(",".join(row[:3]) + "\n" for row in rows))

@@ -48,10 +48,15 @@ class AerBackend(Backend):
             raise LabError(f"noise must be a qiskit_aer.noise.NoiseModel or a Qiskit backend, got {type(noise).__name__}")
         self.device, self.method, self.noise, self._given = device, method, noise, simulator
         self._options = options
-        if noise is None and simulator is not None:
-            self.noise = simulator.options.get("noise_model")
         if simulator is not None:
+            if noise is not None or options or (device, method) != ("CPU", "automatic"):
+                raise LabError(
+                    "an AerSimulator keeps its own options: give it noise_model, method, device and others itself, or write "
+                    "backend='aer' with them"
+                )
+            self.noise = simulator.options.get("noise_model")
             self.device = str(simulator.options.get("device") or device)
+            self.method = str(simulator.options.get("method") or method)
         self._check_options()
         if self.device == "GPU":
             self._probe_gpu()

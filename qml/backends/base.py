@@ -299,8 +299,11 @@ def resolve(backend: "str | Backend | Any" = "native", **options: Any) -> Backen
         return _construct(member(FAMILY, backend, "backend").BACKEND, options)
     for name in members(FAMILY):
         adopt = getattr(member(FAMILY, name, "backend"), "adopt", None)
-        if adopt is not None and (adopted := adopt(backend, **options)) is not None:
-            return adopted
+        if adopt is not None and (adopted := adopt(backend)) is not None:
+            if not options:
+                return adopted
+            _check_options(type(adopted), options)
+            return adopt(backend, **options)
     raise LabError(
         f"backend must be one of {', '.join(members(FAMILY))}, a PennyLane device, a Qiskit backend or a V2 primitive, "
         f"got {type(backend).__name__}"
@@ -310,6 +313,12 @@ def resolve(backend: "str | Backend | Any" = "native", **options: Any) -> Backen
 def _construct(cls: type[Backend], options: dict[str, Any]) -> Backend:
     if cls.requires and importlib.util.find_spec(cls.requires[0]) is None:
         raise LabError(f"backend {cls.name!r} needs {cls.requires[0]}, which is not installed: {cls.requires[1]}")
+    _check_options(cls, options)
+    return cls(**options)
+
+
+def _check_options(cls: type[Backend], options: dict[str, Any]) -> None:
+    """Raise `Unsupported` where the backend has no such option."""
     known = [name for name in inspect.signature(cls).parameters if name != "kwargs"]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(cls).parameters.values())
     for name in options:
@@ -319,7 +328,6 @@ def _construct(cls: type[Backend], options: dict[str, Any]) -> Backend:
                 + (f"it takes {', '.join(known)}" if known else "it takes none")
                 + HINTS.get(name, "")
             )
-    return cls(**options)
 
 
 def check_shots(shots: Any) -> None:

@@ -77,6 +77,8 @@ class PennyLaneBackend(Backend):
         self.device, self._options = device, options
         if isinstance(device, str):
             self._check_name(device)
+        elif options:
+            raise LabError(f"a PennyLane device keeps its own options, got {', '.join(options)}: give it to qp.device")
 
     def _check_name(self, device: str) -> None:
         import pennylane as qp

@@ -1,5 +1,6 @@
 """`qml predict MODEL FILE`: what a trained classifier says about the rows of a CSV file."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +46,9 @@ def _read(cells: "Cells", file: str, label: str | None, n_features: int, about: 
     """The rows of the file, with labels if it has them."""
     from qml.data import load_csv
 
+    names = about["feature_names"] or []
+    if names and cells.rows[0][: len(names)] == names:
+        cells = replace(cells, has_header=True)  # names that are numbers would pass for a sample
     if label is None:
         n_columns = cells.n_columns
         if n_columns == n_features + 1:

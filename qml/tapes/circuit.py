@@ -9,6 +9,7 @@ import pennylane as qp
 from qiskit.circuit import ParameterExpression, ParameterVector
 from scipy.linalg import hadamard
 
+from circuits.errors import Unsupported
 from circuits.expressions import analyse
 from circuits.interop import is_angled, parametric_circuit, places_of_wires
 from circuits.lowering import lower
@@ -16,6 +17,8 @@ from circuits.program import Program, Rotation
 from qml.backends.base import Backend, Compiled, Slots
 from qml.tapes.readings import reading
 from qml.tapes.structure import Numbers, begins_with_a_state
+
+MOST_COMPLEX = 12  # wires of a complex state, whose phases are found with a matrix of 4^n signs
 
 
 class TapeCircuit:
@@ -63,6 +66,11 @@ class TapeCircuit:
         self._state_places = places_of_wires(qubits)
         if not given.is_complex:
             return []
+        if len(qubits) > MOST_COMPLEX:
+            raise Unsupported(
+                f"a complex state of {len(qubits)} wires takes 4^n numbers here, and {MOST_COMPLEX} are the most: prepare "
+                "it by gates, or on default.qubit"
+            )
         self._walsh = hadamard(len(self._state_places))
         subsets = range(1, len(self._state_places))  # bit j of a subset, as of a word, is the j-th last wire
         words = [[q for j, q in enumerate(reversed(qubits)) if subset >> j & 1] for subset in subsets]

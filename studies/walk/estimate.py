@@ -25,6 +25,9 @@ from studies.walk.table import EVERYTHING, NOTHING, Clifford, Noise, Table, Turn
 BLOCKS = 64  # of a chunk, the unit of work and of the streams of random numbers
 
 
+PAIRED_LETTERS = 1 << 22  # of pairs of strings that are looked at together
+
+
 @dataclass(frozen=True)
 class Estimate:
     """Variances with their standard errors.
@@ -33,6 +36,7 @@ class Estimate:
         loss, loss_error: of the expectation value. gradient, errors: (n_parameters,) of its derivatives.
         n_walks: for each string or pair, 0 where all are exact.
         weight: (n_parameters,) the most that one walk adds, times n_walks: what a variance that no walk hit stays under.
+        loss_weight: the same of the loss.
     """
 
     loss: float
@@ -41,6 +45,7 @@ class Estimate:
     errors: np.ndarray
     n_walks: int
     weight: np.ndarray
+    loss_weight: float
 
 
 @dataclass(frozen=True)
@@ -94,14 +99,14 @@ def walk_variances(
             total.add_exact(walk, *merged(walk.table, walk.start, angles, walk.frozen, walk.noise, walk.end_factors))
         except TooMany:
             sampled.append(_Sampled(walk, angles, seed, len(sampled)))
-    n_walks = _sample(sampled, total, relative_error, most_walks)
     cone, qubits = table.light_cone(_sets(strings.codes))
-    mean, mean_slopes = means(cone, Strings(strings.codes[qubits], strings.phases), coefficients, angles)
-    return total.estimate(sampled, mean, mean_slopes, n_walks)
+    total.mean, total.slopes = means(cone, Strings(strings.codes[qubits], strings.phases), coefficients, angles)
+    n_walks = _sample(sampled, total, relative_error, most_walks)
+    return total.estimate(sampled, n_walks)
 
 
 def _terms(observable: SparsePauliOp, n_qubits: int) -> tuple[Strings, np.ndarray]:
-    operator = observable.simplify()
+    operator = observable.simplify(atol=0, rtol=0)
     codes = (operator.paulis.x + 2 * operator.paulis.z).T
     kept = np.flatnonzero(codes.any(axis=0))  # a constant has no variance
     return Strings(codes[:, kept]), operator.coeffs.real[kept]
@@ -121,9 +126,12 @@ def _walks(table: Table, strings: Strings, coefficients: np.ndarray, angles: Ang
         own = strings.codes[qubits, k]
         nothing = Strings(np.zeros((len(qubits), 1)))
         yield from _paired(cone, own[:, None], nothing, np.array([coefficients[k] ** 2]), angles)
-    first, second = np.triu_indices(len(strings), 1)
-    if len(first):
-        cone, qubits = table.light_cone(_sets(strings.codes))
+    cone, qubits = table.light_cone(_sets(strings.codes)) if len(strings) > 1 else (table, [])
+    rows = max(1, PAIRED_LETTERS // (len(strings) * max(1, len(qubits))))
+    for start in range(0, len(strings) - 1, rows):
+        first, second = np.triu_indices(len(strings) - start, 1)
+        held = first < rows
+        first, second = first[held] + start, second[held] + start
         one, other = (Strings(strings.codes[np.ix_(qubits, chosen)]) for chosen in (first, second))
         scales = 2 * coefficients[first] * coefficients[second]
         yield from _paired(cone, one.codes, one.times(other), scales, angles)
@@ -238,28 +246,34 @@ class _Sampled:
 
 
 class _Total:
-    """Variances added up over walks."""
+    """Variances added up over walks.
+
+    Attributes:
+        mean, slopes: of the expectation value and of its derivatives, whose squares are taken away.
+    """
 
     def __init__(self, n_parameters: int):
         self.loss, self.gradient = 0.0, np.zeros(n_parameters)
+        self.mean, self.slopes = 0.0, np.zeros(n_parameters)
 
     def add_exact(self, walk: Walk, value: float, squares: np.ndarray) -> None:
         """What merging found."""
         self.loss += walk.scale * value
         self.gradient += walk.scale * squares
 
-    def estimate(self, sampled: list[_Sampled], mean: float, slopes: np.ndarray, n_walks: int) -> Estimate:
+    def estimate(self, sampled: list[_Sampled], n_walks: int) -> Estimate:
         """Everything together."""
-        loss, loss_error = self.loss - mean**2, 0.0
-        gradient, errors = self.gradient - slopes**2, np.zeros_like(slopes)
-        weight = np.zeros_like(slopes)
+        loss, loss_error, loss_weight = self.loss - self.mean**2, 0.0, 0.0
+        gradient, errors = self.gradient - self.slopes**2, np.zeros_like(self.slopes)
+        weight = np.zeros_like(self.slopes)
         for one in sampled:
             found, squared = one.result()
             loss, loss_error = loss + found[0], loss_error + squared[0]
+            loss_weight += abs(one.walk.scale)
             np.add.at(gradient, one.program.parameters, found[1:])
             np.add.at(errors, one.program.parameters, squared[1:])
             np.add.at(weight, one.program.parameters, abs(one.walk.scale) * one.program.weights.max(axis=1, initial=0.0))
-        return Estimate(loss, loss_error**0.5, gradient, np.sqrt(errors), n_walks, weight)
+        return Estimate(loss, loss_error**0.5, gradient, np.sqrt(errors), n_walks, weight, loss_weight)
 
 
 def _sample(sampled: list[_Sampled], total: _Total, relative_error: float, most_walks: int) -> int:
@@ -272,7 +286,7 @@ def _sample(sampled: list[_Sampled], total: _Total, relative_error: float, most_
         goal = min(goal, most)
         _chunks(sampled, range(done, goal))
         done = goal
-        error = _median_error(total.estimate(sampled, 0.0, np.zeros_like(total.gradient), 0))
+        error = _median_error(total.estimate(sampled, 0), any(one.sums.any() for one in sampled))
         if done == most or error <= relative_error:
             return done * BLOCKS * WALKS
         needed = done * (error / relative_error) ** 2 if np.isfinite(error) else 4 * done
@@ -291,11 +305,13 @@ def _chunks(sampled: list[_Sampled], indices: range) -> None:
         one.add([results[number, index] for index in indices])
 
 
-def _median_error(found: Estimate) -> float:
+def _median_error(found: Estimate, has_hit: bool) -> float:
+    """Of the components that walks hit, relative; infinite where none did."""
     hit = found.errors > 0
     if not hit.any():
-        return 0.0 if not found.loss_error else np.inf
-    return float(np.median(found.errors[hit] / np.abs(found.gradient[hit])))
+        return 0.0 if has_hit and not found.loss_error else np.inf
+    size = np.maximum(np.abs(found.gradient[hit]), np.finfo(float).tiny)
+    return float(np.median(found.errors[hit] / size))
 
 
 def check(relative_error: float, most_walks: int) -> None:
