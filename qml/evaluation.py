@@ -81,7 +81,8 @@ class Evaluation:
         Raises:
             Unsupported: the method is no exact derivative that a rule could differentiate again, or draws numbers itself.
         """
-        if not self.method.exact or self.method.draws(self.compiled.program):
+        program = self.compiled.program
+        if not self.method.exact or (self.method.draws(program) and not program.is_evolving):
             raise Unsupported(
                 f"diff_method {self.method.name!r} has no second derivative: use 'adjoint' or 'parameter-shift'"
             )

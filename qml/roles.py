@@ -23,12 +23,14 @@ class Parameters:
 
 def checked_shapes(given: Mapping[str, tuple[int, ...]], sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
     """The shape of each weight vector's parameter: as given, or one axis."""
+    shapes = {name: (size,) for name, size in sizes.items()}
     for name, shape in given.items():
         if name not in sizes:
             raise UnknownName("weight vector", name, sizes)
-        if math.prod(shape) != sizes[name]:
-            raise LabError(f"weight_shapes: {name!r} has {sizes[name]} weights, shape {tuple(shape)} has {math.prod(shape)}")
-    return {name: (size,) for name, size in sizes.items()} | dict(given)
+        shapes[name] = (shape,) if isinstance(shape, int) else tuple(shape)
+        if (size := math.prod(shapes[name])) != sizes[name]:
+            raise LabError(f"weight_shapes: {name!r} has {sizes[name]} weights, shape {shapes[name]} has {size}")
+    return shapes
 
 
 def _flatten(given, circuit: QuantumCircuit | Parameters, what: str) -> list[Parameter]:

@@ -42,7 +42,7 @@ COLUMNS = (
 )
 TURN_COST = 8  # multiply-adds of a row's vectors that a turn takes at least, forward and backward
 FEWEST_QUBITS_IN_MEMORY = 22  # two states of float64 are 128 MB there
-SHORT = 1e-3  # seconds of a step, above which what torch and Python add is lost in how steps differ
+SHORT = 2e-3  # seconds of a step, above which what torch and Python add is lost in how steps differ
 STARTING = 120.0  # seconds for a process to import everything and compile our kernels
 
 
