@@ -105,11 +105,14 @@ class Program:
 
     def check_numbers(self, inputs: np.ndarray, weights: np.ndarray) -> None:
         """Raise `LabError` unless all of the slots' values are finite."""
-        for what, values in (("inputs", inputs), ("weights", weights)):
+        for what, values, cure in (
+            ("inputs", inputs, "clean them before the layer"),
+            ("weights", weights, "look for the step that made them so, such as one of too large a learning rate"),
+        ):
             # A sum is half the cost of looking at each, and finite only if all are.
             if not math.isfinite(values.sum()) and not np.isfinite(values).all():
                 hint = " (an amplitude encoding cannot normalise zeros)" if self.amplitudes else ""
-                raise LabError(f"the {what} give angles that are NaN or infinite: clean them before the layer{hint}")
+                raise LabError(f"the {what} give angles that are NaN or infinite: {cure}{hint}")
 
 
 @dataclass

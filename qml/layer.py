@@ -69,8 +69,8 @@ class QuantumLayer(torch.nn.Module):
         self.circuit = circuit
         held = parameters_of(observables)
         strings = Strings(observables, circuit.num_qubits) if held else None
-        self.observables = strings.observables if strings else as_list(observables, circuit.num_qubits)
-        self._measured = strings.measured if strings else self.observables
+        self._observables = strings.observables if strings else as_list(observables, circuit.num_qubits)
+        self._measured = strings.measured if strings else self._observables
         self.input_parameters, vectors = roles(Parameters(circuit, held), inputs, weights)
         self._vectors = {name: len(parameters) for name, parameters in vectors.items()}
         shapes = checked_shapes(weight_shapes or {}, self._vectors)
@@ -123,6 +123,11 @@ class QuantumLayer(torch.nn.Module):
     def method(self) -> str:
         """The name of the gradient method in use: what "best" came to."""
         return self._evaluation.method.name
+
+    @property
+    def observables(self) -> list:
+        """What is measured, one sum of Pauli strings an output; other ones make another layer."""
+        return self._observables
 
     @property
     def backend(self):
@@ -271,7 +276,10 @@ class QuantumLayer(torch.nn.Module):
         ):
             return inputs
         if not isinstance(inputs, torch.Tensor):
-            raise LabError(f"inputs must be a torch tensor of shape (..., {self.n_inputs}), got {type(inputs).__name__}")
+            raise LabError(
+                f"inputs must be a torch tensor of shape (..., {self.n_inputs}), got {type(inputs).__name__}: write "
+                f"torch.as_tensor(inputs, dtype=torch.{_name(weights.dtype)})"
+            )
         if inputs.dim() == 0 or inputs.shape[-1] != self.n_inputs:
             raise LabError(
                 f"the circuit has {self.n_inputs} inputs: expected a shape (..., {self.n_inputs}), got {tuple(inputs.shape)}"

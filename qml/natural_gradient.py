@@ -55,6 +55,8 @@ class NaturalGradient(torch.optim.Optimizer):
                 raise LabError(f"{name} must be positive, got {value!r}")
         if not damping >= 0:
             raise LabError(f"damping must be at least 0, got {damping!r}")
+        if not isinstance(model, torch.nn.Module):
+            raise LabError(f"pass the model or the layer itself, not its parameters, got {type(model).__name__}")
         layers = [module for module in model.modules() if isinstance(module, QuantumLayer)]
         if len(layers) != 1:
             raise LabError(f"the natural gradient needs a model with one QuantumLayer, this one has {len(layers)}")

@@ -119,7 +119,8 @@ def initial_weights(
             continue
         values = np.asarray(own, dtype=float).ravel()
         if values.size != size or not np.isfinite(values).all():
-            raise LabError(f"init for {name!r} must be {size} finite numbers, got shape {np.shape(own)}")
+            got = f"got shape {tuple(np.shape(own))}" if values.size != size else "some are NaN or infinite"
+            raise LabError(f"init for {name!r} must be {size} finite numbers, {got}")
         out[name] = values
     return out
 

@@ -222,7 +222,8 @@ def _checks(found: Finding) -> list[str]:
     return [
         f"The depth {deep}: {away} from a 2-design's{beyond}.",
         agrees,
-        f"The separable control {does}: slope {control}, {off:.1f} standard errors from zero.",
+        f"The separable control {does}: slope {control}, {off:.1f} standard errors from zero, of {AGREEMENT:g} that are "
+        "let pass.",
     ]
 
 

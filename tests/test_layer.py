@@ -373,6 +373,13 @@ def test_a_vector_of_another_circuit_is_no_input_of_this_one(name, is_whole):
         QuantumLayer(encodings.angle(2).compose(ansatze.hardware_efficient(2, 1)), inputs=wrong)
 
 
+def test_observables_stay():
+    layer = QuantumLayer(ansatze.hardware_efficient(2, 1))
+    with pytest.raises(AttributeError):
+        layer.observables = ["ZZ"]
+    assert layer.n_outputs == 2
+
+
 def test_half_precision_is_refused_without_inputs_too():
     with pytest.raises(LabError, match="works in float32 or float64, got bfloat16"):
         QuantumLayer(ansatze.hardware_efficient(2, 1)).bfloat16()()

@@ -270,3 +270,9 @@ def test_settings_that_cannot_work_are_refused(wrong):
 def test_a_model_without_one_quantum_layer_is_refused():
     with pytest.raises(LabError, match="has 0"):
         NaturalGradient(torch.nn.Linear(2, 2))
+
+
+def test_parameters_in_place_of_the_model_are_refused():
+    layer = QuantumLayer(ansatze.hardware_efficient(2, 1))
+    with pytest.raises(LabError, match="pass the model or the layer itself, not its parameters, got generator"):
+        NaturalGradient(layer.parameters())

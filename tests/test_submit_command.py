@@ -380,3 +380,7 @@ def test_the_commands_are_mounted_without_loading_what_only_running_needs():
     code = f"import sys; from qml.cli import application; application(); print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+def test_exact_values_have_no_shots(refused, bell):
+    assert "--exact has no shots" in refused("submit", bell, "--observable", "ZZ", "--exact", "--shots", "100")

@@ -9,6 +9,8 @@ import typer
 from circuits.errors import LabError, Unsupported
 from qml.cli import INTERRUPTED
 
+SHOTS = 1024
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -27,7 +29,9 @@ def submit(
     option: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, handed to the backend, such as precision=single; repeatable.")
     ] = None,
-    shots: Annotated[int, typer.Option(help="Runs of the circuit (of each measurement basis).")] = 1024,
+    shots: Annotated[
+        int | None, typer.Option(help="Runs of the circuit (of each measurement basis).", show_default=str(SHOTS))
+    ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="With --observable: exact values, no shots.")] = False,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same result.")] = None,
     noise: Annotated[
@@ -56,14 +60,17 @@ def submit(
         print(report.schema(), end="")
         return
     _check(files, backend, noise, exact, observable)
+    if exact and shots is not None:
+        raise LabError("--exact has no shots: leave --shots away, or --exact")
+    shots = None if exact else SHOTS if shots is None else shots
     options = {"device": device, "method": method, **_options(option or [])}
     if dry_run:
         from qml.dry_run import print_dry_run
 
-        print_dry_run(*_circuits(files, values), backend, options, None if exact else shots, observable or None, json)
+        print_dry_run(*_circuits(files, values), backend, options, shots, observable or None, json)
         return
     jobs = _submitted(
-        files, values, backend=backend, shots=None if exact else shots, seed=seed, noise=_noise(noise), store=store,
+        files, values, backend=backend, shots=shots, seed=seed, noise=_noise(noise), store=store,
         observables=observable or None, parallel=parallel, timeout=timeout, tag=tag, reuse=reuse, detach=detach,
         cluster=cluster, **options,
     )  # fmt: skip
