@@ -9,8 +9,6 @@ import typer
 from circuits.errors import LabError, Unsupported
 from qml.cli import INTERRUPTED
 
-SHOTS = 1024
-
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -29,9 +27,7 @@ def submit(
     option: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, handed to the backend, such as precision=single; repeatable.")
     ] = None,
-    shots: Annotated[
-        int | None, typer.Option(help="Runs of the circuit (of each measurement basis).", show_default=str(SHOTS))
-    ] = None,
+    shots: Annotated[int | None, typer.Option(help="Runs of the circuit (of each basis).", show_default="1024")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="With --observable: exact values, no shots.")] = False,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same result.")] = None,
     noise: Annotated[
@@ -60,9 +56,7 @@ def submit(
         print(report.schema(), end="")
         return
     _check(files, backend, noise, exact, observable)
-    if exact and shots is not None:
-        raise LabError("--exact has no shots: leave --shots away, or --exact")
-    shots = None if exact else SHOTS if shots is None else shots
+    shots = _shots(exact, shots)
     options = {"device": device, "method": method, **_options(option or [])}
     if dry_run:
         from qml.dry_run import print_dry_run
@@ -78,6 +72,12 @@ def submit(
         print("\n".join(job.id for job in jobs))
         return
     follow(jobs, json, backend if cluster is None else f"{backend} at {cluster}")
+
+
+def _shots(exact: bool, shots: int | None) -> int | None:
+    if exact and shots is not None:
+        raise LabError("--exact has no shots: leave --shots away, or --exact")
+    return 1024 if shots is None and not exact else shots
 
 
 def _check(files: list[str] | None, backend: str, noise: str | None, exact: bool, observables: list[str] | None) -> None:
