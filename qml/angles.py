@@ -20,6 +20,7 @@ class Binding(torch.nn.Module):
     Attributes:
         slots: which slots are which, for `Backend.compile`.
         is_identity: whether angles are the inputs and the weights as they are.
+        dtype: of the constants in angles.
     """
 
     def __init__(self, program: Program, inputs: Sequence[Parameter], weights: Sequence[Parameter]):
@@ -36,11 +37,12 @@ class Binding(torch.nn.Module):
         self._varying = Angles(analyse(expressions, [*inputs, *weights] if self._mixed else inputs), columns)
         self._fixed = Angles(analyse([program.slots[s] for s in self.slots.weights], weights))
         self.is_identity = not self._mixed and self._varying.is_identity and self._fixed.is_identity
+        self.dtype = self._fixed._offset.dtype
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the constants in angles."""
-        return self._fixed._offset.dtype
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        self.dtype = self._fixed._offset.dtype  # asked for in every step: a buffer of a module of a module costs more
+        return self
 
     def forward(self, inputs: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, n_input_slots) and (n_weight_slots,) or, for one weight vector per sample, (B, n_weight_slots)."""

@@ -91,7 +91,9 @@ class PlateauWatch:
     def _follow(self, model: torch.nn.Module):
         self.layer = _checked(_only_layer(model))
         self.shots = self._asked or self.layer.shots or DEFAULT_SHOTS
-        self._vectors, self._is_watched = _watched(self.layer), _is_watched(self.layer)
+        self._vectors = _watched(self.layer)
+        names, sizes = zip(*self.layer._vectors.items())
+        self._is_watched = np.repeat([name in self._vectors for name in names], sizes)  # (n_weights,)
         self._slices = _slices(self._vectors, self._n_groups)
         self._history.clear()
         self._first: _Step | None = None
@@ -282,11 +284,6 @@ def _watched(layer: QuantumLayer) -> dict[str, int]:
     """Sizes of the vectors of angles that training may change."""
     free = {name for name in layer._vectors if getattr(layer, name).requires_grad}
     return {name: size for name, size in layer._vectors.items() if name in free and name not in layer._coefficients}
-
-
-def _is_watched(layer: QuantumLayer) -> np.ndarray:
-    """(n_weights,) whether a weight is of one of these."""
-    return np.repeat([name in _watched(layer) for name in layer._vectors], list(layer._vectors.values()))
 
 
 def _checked(layer: QuantumLayer) -> QuantumLayer:

@@ -202,10 +202,7 @@ def _with_all_axes(circuit):
         raise Unsupported(f"random axes need a parameter of its own for every rotation, {several[0]!r} has several")
     for item in circuit.data:
         gate = item.operation
-        if not any(map(_parameters, gate.params)):
-            out.append(gate, item.qubits)
-            continue
-        if gate.name in ("rxx", "ryy", "rzz", "rzx"):
+        if gate.name in ("rxx", "ryy", "rzz", "rzx") or not any(map(_parameters, gate.params)):
             out.append(gate, item.qubits)
             continue
         parameter = gate.params[0]

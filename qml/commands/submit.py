@@ -9,6 +9,8 @@ import typer
 from circuits.errors import LabError, Unsupported
 from qml.cli import INTERRUPTED
 
+SHOTS = 1024  # unless said otherwise
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -27,7 +29,7 @@ def submit(
     option: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, handed to the backend, such as precision=single; repeatable.")
     ] = None,
-    shots: Annotated[int | None, typer.Option(help="Runs of the circuit (of each basis).", show_default="1024")] = None,
+    shots: Annotated[int | None, typer.Option(help="Runs of the circuit (of each basis).", show_default=str(SHOTS))] = None,
     exact: Annotated[bool, typer.Option("--exact", help="With --observable: exact values, no shots.")] = False,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same result.")] = None,
     noise: Annotated[
@@ -77,7 +79,7 @@ def submit(
 def _shots(exact: bool, shots: int | None) -> int | None:
     if exact and shots is not None:
         raise LabError("--exact has no shots: leave --shots away, or --exact")
-    return 1024 if shots is None and not exact else shots
+    return SHOTS if shots is None and not exact else shots
 
 
 def _check(files: list[str] | None, backend: str, noise: str | None, exact: bool, observables: list[str] | None) -> None:

@@ -129,9 +129,8 @@ def _walks(table: Table, strings: Strings, coefficients: np.ndarray, angles: Ang
     cone, qubits = table.light_cone(_sets(strings.codes)) if len(strings) > 1 else (table, [])
     rows = max(1, PAIRED_LETTERS // (len(strings) * max(1, len(qubits))))
     for start in range(0, len(strings) - 1, rows):
-        first, second = np.triu_indices(len(strings) - start, 1)
-        held = first < rows
-        first, second = first[held] + start, second[held] + start
+        left = len(strings) - start
+        first, second = (start + index for index in np.triu_indices(min(rows, left), 1, left))
         one, other = (Strings(strings.codes[np.ix_(qubits, chosen)]) for chosen in (first, second))
         scales = 2 * coefficients[first] * coefficients[second]
         yield from _paired(cone, one.codes, one.times(other), scales, angles)
