@@ -4,6 +4,7 @@ Every function takes `n_qubits`, `n_layers` and `name`, the name of its `Paramet
 of them compose. Rotations follow Qiskit: RX(t) = exp(-i t X / 2), angles in radians.
 """
 
+import inspect
 import math
 
 import numpy as np
@@ -21,6 +22,17 @@ CALLED_ELSEWHERE = {"ring": "circular", "chain": "linear", "line": "linear", "la
 def by_name(name: str):
     """The ansatz function called `name`; an unknown name raises `UnknownName` with the nearest one."""
     return function(__name__, name, "ansatz")
+
+
+def build(ansatz: str, n_qubits: int, n_layers: int = 1, seed: int | None = None) -> QuantumCircuit:
+    """The ansatz called so; the seed is for one that draws its gates, None draws others each time.
+
+    Raises:
+        UnknownName: no such ansatz; the message gives the nearest one.
+    """
+    layers = by_name(ansatz)
+    drawn = {"seed": seed} if "seed" in inspect.signature(layers).parameters else {}
+    return layers(n_qubits, n_layers, **drawn)
 
 
 def check_size(n_qubits: int, n_layers: int = 1) -> None:

@@ -4,7 +4,6 @@ Every function takes `n_qubits` and `name`, the name of the input vector, and re
 an ansatz is composed. `reuploading` writes the data once per layer and therefore brings its own weights.
 """
 
-import inspect
 import itertools
 
 import numpy as np
@@ -99,9 +98,7 @@ def reuploading(
     """
     ansatze.check_size(n_qubits, n_layers)
     inputs = angle(n_qubits, name)
-    entangle = ansatze.by_name(ansatz)
-    drawn = {"seed": seed} if "seed" in inspect.signature(entangle).parameters else {}
-    layer = entangle(n_qubits, 1, **drawn)
+    layer = ansatze.build(ansatz, n_qubits, 1, seed)
     size = len(layer.parameters)
     values = ParameterVector(weights, size * n_layers)
     circuit = QuantumCircuit(n_qubits, name="reuploading")

@@ -37,7 +37,7 @@ class PauliSums:
         paulis = [operator.paulis for operator in observables]
 
         def stack(rows, dtype):
-            return np.concatenate([*rows, np.zeros(0)]).astype(dtype)
+            return np.concatenate([*rows, np.zeros(0, dtype)]).astype(dtype)
 
         return cls(
             n_qubits,

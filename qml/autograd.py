@@ -114,18 +114,18 @@ def _vjp(ctx, inputs, weights, cotangents, seed):
 class _EagerVjp(torch.autograd.Function):
     @staticmethod
     def forward(ctx, outer, inputs, weights, cotangents, seed):
-        ctx.evaluation = outer.evaluation
-        ctx.save_for_backward(inputs, weights, cotangents, seed)
+        ctx.evaluation, ctx.seed = outer.evaluation, seed  # not saved: the stream may be set while the graph lives
+        ctx.save_for_backward(inputs, weights, cotangents)
         return _vjp(outer, inputs, weights, cotangents, seed)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, v_inputs, v_weights):
-        inputs, weights, cotangents, seed = ctx.saved_tensors
+        inputs, weights, cotangents = ctx.saved_tensors
         if (gpu := _gpu(ctx.evaluation, weights)) is not None:
             return None, *gpu.second(inputs, weights, cotangents, v_inputs, v_weights), None
         arrays = [_array(t) for t in (inputs, weights, cotangents, v_inputs, v_weights)]
-        return None, *_tensors(weights, *ctx.evaluation.second(*arrays, _sequence(ctx.evaluation, seed))), None
+        return None, *_tensors(weights, *ctx.evaluation.second(*arrays, _sequence(ctx.evaluation, ctx.seed))), None
 
 
 @torch.library.custom_op("qml_lab::expectation", mutates_args=())
@@ -177,6 +177,12 @@ def _(inputs, weights, cotangents, v_inputs, v_weights, seed, handle):
     return tuple(t.new_empty(t.shape) for t in (inputs, weights, cotangents))
 
 
+def _hold(ctx) -> None:
+    """The evaluation lives as long as the graph; a compiled one is kept by its layer."""
+    if not torch.compiler.is_compiling():
+        ctx.evaluation = _EVALUATIONS[ctx.handle]
+
+
 class _Traced(torch.autograd.Function):
     @staticmethod
     def forward(inputs, weights, seed, handle):
@@ -185,6 +191,7 @@ class _Traced(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         *tensors, ctx.handle = inputs
+        _hold(ctx)
         ctx.save_for_backward(*tensors)
 
     @staticmethod
@@ -207,6 +214,7 @@ class _TracedVjp(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         *tensors, ctx.handle, _, _ = inputs
+        _hold(ctx)
         ctx.save_for_backward(*tensors)
 
     @staticmethod

@@ -96,6 +96,9 @@ class OnCluster:
     request: dict
     future: Future | None = field(default=None)
 
+    def prepare(self) -> None:
+        """Nothing: which worker it will be is not known."""
+
     def perform(self) -> dict:
         self.future = self.executor.submit(answer_apart, self.request)
         try:

@@ -131,7 +131,9 @@ class Cells:
         return Table(self.path, self.rows[0] if has_header else None, self.rows[has_header:], self.lines[has_header:])
 
 
-def load_csv(file: str | os.PathLike | Cells, label: str | int | None = "last") -> Dataset:
+def load_csv(
+    file: str | os.PathLike | Cells, label: str | int | None = "last", labels_are_text: bool | None = None
+) -> Dataset:
     """Features and labels of a CSV file, or of one that was read.
 
     Commas, semicolons or tabs; with a header or without: the first row is one if no feature in it is a number, or if
@@ -139,6 +141,7 @@ def load_csv(file: str | os.PathLike | Cells, label: str | int | None = "last") 
 
     Args:
         label: "last", a name in the header, or an index from 0 (negative: from the end); None: there is none.
+        labels_are_text: whether labels are kept as they are written; None: unless all of them are whole numbers.
 
     Raises:
         LabError: missing, empty or malformed file, a cell that is no finite number (line and column), a row without a
@@ -151,7 +154,7 @@ def load_csv(file: str | os.PathLike | Cells, label: str | int | None = "last") 
         raise LabError(f"{table.path} has one column only: features and a label need two, separated by , ; or a tab")
     names = [table.header[column] for column in kept] if table.header else None
     label_name = table.header[position] if table.header and position is not None else None
-    labels = None if position is None else _labels(table, position)
+    labels = None if position is None else _labels(table, position, labels_are_text)
     return Dataset(_features(table, kept), labels, names, table.path.stem, position, label_name)
 
 
@@ -264,19 +267,27 @@ def _is_header(rows: list[list[str]], label: str | int | None) -> bool:
     first = rows[0]
     if not first[0] and len(first) > 2 and not any(cell == "" or _number(cell) is not None for cell in first[1:]):
         raise LabError("the first column has no name, like an index that pandas wrote: drop it (index=False)")
-    if any(cell.lower() in _NOT_A_NAME for cell in first):
-        return False
-    if label in first and label != "last" and _number(str(label)) is None:
-        return True
     position = _position(label, len(first))
     features = [cell for column, cell in enumerate(first) if column != position]
+    has_number = any(_number(cell) is not None for cell in first)
+    if any(map(_is_missing, first)) and (has_number or all(map(_is_missing, features))):
+        return False  # in a header, such a cell is a name among names: Na is sodium
+    if label in first and label != "last" and _number(str(label)) is None:
+        return True
     if features and not any(_number(cell) is not None for cell in features):
         return True
-    if position is None or _number(first[position]) is not None or len(rows) == 1:
+    if position is None or len(rows) == 1:
         return False
-    if features == [str(k) for k in range(len(features))] and all(row[position] != first[position] for row in rows[1:]):
+    is_counted = [str(k) for k in range(len(first))] in (first, [*features, str(len(features))])
+    if is_counted and all(row[position] != first[position] for row in rows[1:]):
         return True  # columns without names, as pandas numbers them
+    if _number(first[position]) is not None:
+        return False
     return all(_number(row[position]) is not None for row in rows[1:])
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.lower() in _NOT_A_NAME
 
 
 def _position(label: str | int | None, n_columns: int) -> int | None:
@@ -308,14 +319,14 @@ def _features(table: Table, columns: list[int]) -> np.ndarray:
     return features
 
 
-def _labels(table: Table, column: int) -> np.ndarray:
+def _labels(table: Table, column: int, are_text: bool | None) -> np.ndarray:
     cells = [row[column] for row in table.rows]
     for index, cell in enumerate(cells):
         if cell.lower() in _UNLABELLED:
             found = f"is {cell!r}" if cell else "is empty"
             raise LabError(f"{table.where(index, column)} {found}, so the row has no label: give it one or drop it")
     numbers = [_number(cell) for cell in cells]
-    if any(number is None or abs(number) >= 2**53 for number in numbers):
+    if are_text or any(number is None or abs(number) >= 2**53 for number in numbers):
         return np.array(cells)
     for index, number in enumerate(numbers):
         if not number.is_integer():

@@ -274,11 +274,10 @@ def _store() -> Check:
     from qml.store import Store, default_path
     from qml.wording import counted
 
-    path = default_path()
-    if not path.exists():
-        return Check("store", True, f"{path} (not there yet: it is made when first needed)")
-
     def opened() -> str:
+        path = default_path()
+        if not path.exists():
+            return f"{path} (not there yet: it is made when first needed)"
         with Store(path, busy_seconds=1.0) as store:
             n_cases, n_jobs = sum(n for _, n, _ in store.studies()), len(store.jobs())
             return f"{path}: {counted(n_cases, 'study case')}, {counted(n_jobs, 'job')}"

@@ -21,6 +21,9 @@ class Evaluation:
         compiled: from a backend.
         method: how it is differentiated; refused here if it cannot work with this backend or these shots.
         shots: per group of commuting terms and sample; None is exact.
+
+    Attributes:
+        is_random: whether a value or a gradient depends on the seed.
     """
 
     def __init__(self, compiled: Compiled, method: GradientMethod, shots: int | None = None):
@@ -30,16 +33,12 @@ class Evaluation:
         method.check(self)
         self.n_outputs = len(compiled.observables)
         self._measured = None if shots is None else compiled.measured()
+        self.is_random = shots is not None or method.draws(compiled.program)
 
     @property
     def n_bases(self) -> int:
         """Circuits for each row of angles: one for each measurement basis, one where values are exact."""
         return 1 if self._measured is None else self._measured.n_groups
-
-    @property
-    def is_random(self) -> bool:
-        """Whether a value or a gradient depends on the seed."""
-        return self.shots is not None or self.method.draws(self.compiled.program)
 
     def on_tensors(self) -> Any:
         """What runs on a GPU's tensors, or None where the CPU does: with shots, and by other methods than adjoint."""

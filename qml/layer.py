@@ -194,7 +194,7 @@ class QuantumLayer(torch.nn.Module):
 
     def reset(self) -> None:
         """Start the stream of shots again, so that the same calls give the same estimates."""
-        self._stream[1] = 0
+        self._stream = torch.stack([self._stream[0], torch.zeros_like(self._stream[1])])  # a graph may hold the old one
 
     def forward(self, inputs: torch.Tensor | None = None) -> torch.Tensor:
         """(..., n_outputs) from (..., n_inputs); a circuit without inputs takes none and gives (n_outputs,)."""

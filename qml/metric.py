@@ -68,20 +68,20 @@ def tangents(
 
 def _metric(layer: QuantumLayer, inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     of_inputs, of_weights = layer._angles(inputs, weights)
-    jacobians = torch.func.jacrev(lambda w: layer._angles(inputs, w))(weights)
-    by_sample = jacobians[0].movedim(-1, 1)  # (B, P, input slots)
-    shared = jacobians[1].T  # (P, weight slots)
     n_weights = len(weights)
-    step = max(1, CHUNK_BYTES // (max(1, n_weights) * 32 << layer.circuit.num_qubits))
+    bytes_a_direction = (32 << layer.circuit.num_qubits) + 8 * of_inputs.shape[1]
+    step = max(1, CHUNK_BYTES // (max(1, n_weights) * bytes_a_direction))
     out = weights.new_zeros(len(inputs), n_weights, n_weights)
     for first in range(0, len(inputs) if n_weights else 0, step):
         rows = slice(first, min(first + step, len(inputs)))
         count = rows.stop - rows.start
+        by_weights = torch.func.jacfwd(lambda w, rows=rows: layer._angles(inputs[rows], w))(weights)
+        by_sample, shared = by_weights[0].movedim(-1, 1), by_weights[1].T  # (b, P, input slots), (P, weight slots)
         states, derivatives = tangents(
             layer,
             of_inputs[rows].repeat_interleave(n_weights, dim=0),
             of_weights.repeat(count * n_weights, 1),
-            by_sample[rows].reshape(count * n_weights, -1),
+            by_sample.reshape(count * n_weights, -1),
             shared.repeat(count, 1),
         )
         states = states.reshape(count, n_weights, -1)[:, 0]

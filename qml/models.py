@@ -3,7 +3,7 @@
 import math
 import numbers
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -82,18 +82,21 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         self.input_noise = input_noise
         self.random_state = random_state
 
-    def fit(self, X, y, watch=None):
+    def fit(self, X, y, *, watch=None):
         """Train from new weights for `max_epochs` epochs; X has shape (n_samples, n_features); `watch`: see `fit_epochs`."""
         for _ in self.fit_epochs(X, y, watch=watch):
             pass
         return self
 
-    def fit_epochs(self, X, y, checkpoint=None, watch=None) -> Iterator[Epoch]:
+    def fit_epochs(self, X, y, *, checkpoint=None, watch=None) -> Iterator[Epoch]:
         """`fit` as a generator that yields each `Epoch` when it is finished; in between, the classifier can predict.
+
+        Until the first one, a classifier that was trained before predicts as it did.
 
         Args:
             checkpoint: path of a file written after every epoch; if it is there already, training goes on from it
-                to the same bits, and the epochs it holds are yielded first. It needs a whole number as random_state.
+                to the same bits, and the epochs it holds are yielded first, all of them with the weights of the last: it
+                holds no others. It needs a whole number as random_state.
             watch: a `PlateauWatch`, which sees every step that is taken.
 
         Raises:
@@ -104,28 +107,28 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
             raise LabError(
                 f"a run with a checkpoint must be repeatable: random_state must be a whole number, got {self.random_state!r}"
             )
-        X, labels = self._validated(X, y)
+        X, labels, classes = self._validated(X, y)
         mean, scale = _scaling(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.network_ = self._network(mean, scale, len(self.classes_), seed)
-        self.history_, self.loss_curve_, self.n_iter_ = [], [], 0
+        network, history, settings = self._network(mean, scale, len(classes), seed), [], self.get_params(deep=False)
         schedule = Schedule(self.max_epochs, self.batch_size, self.learning_rate, seed)
-        kept = checkpoint and Checkpoint(checkpoint, self._settings(), fingerprint(X, labels))
+        kept = checkpoint and Checkpoint(checkpoint, self._settings(settings), fingerprint(X, labels))
         data = torch.tensor(X), torch.tensor(labels), torch.tensor(scale * self._noise())
-        with nullcontext() if watch is None else watch.following(self.network_) as after_backward:
-            for epoch in train(self.network_, *data, schedule, kept, after_backward):
-                self.history_.append(epoch)
-                self.loss_curve_.append(epoch.loss)
-                self.n_iter_ = epoch.number
+        with nullcontext() if watch is None else watch.following(network) as after_backward:
+            for epoch in train(network, *data, schedule, kept, after_backward):
+                history.append(epoch)
+                self.network_, self.classes_, self._fitted = network, classes, settings
+                self.history_, self.loss_curve_, self.n_iter_ = history, [e.loss for e in history], epoch.number
                 yield epoch
 
-    def _validated(self, X, y) -> tuple[np.ndarray, np.ndarray]:
+    def _validated(self, X, y) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Features, labels as indices of classes, and these."""
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise LabError(f"y holds 1 class only, {self.classes_[0]!s}: a classifier needs two or more")
-        return X, labels
+        classes, labels = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise LabError(f"y holds 1 class only, {classes[0]!s}: a classifier needs two or more")
+        return X, labels, classes
 
     def check_settings(self) -> None:
         """Raise `LabError` if a setting cannot work whatever the data, as `fit` would after reading them."""
@@ -137,11 +140,14 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         return self._network(np.zeros(n_features), np.ones(n_features), n_classes, seed=0)
 
     def predict_proba(self, X) -> np.ndarray:
-        """Probability of each class, shape (n_samples, n_classes), columns as in `classes_`."""
+        """Probability of each class, shape (n_samples, n_classes), columns as in `classes_`.
+
+        With shots, the same samples give the same estimates until training goes on.
+        """
         check_is_fitted(self, "network_")
         X = torch.tensor(validate_data(self, X, dtype=np.float64, reset=False))
         self.network_.eval()
-        with torch.no_grad():
+        with torch.no_grad(), _streams_kept(self.network_):
             chunks = [self.network_(chunk).softmax(dim=-1).numpy() for chunk in X.split(_CHUNK)]
         return np.concatenate(chunks)
 
@@ -151,13 +157,15 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[best]
 
     def save(self, path, **about) -> None:
-        """Write a model file: settings, classes, tensors and `about` (numbers, text, lists, dicts); never code.
+        """Write a model file: settings as they were in `fit`, classes, tensors and `about` (numbers, text, lists, dicts).
+
+        It never holds code.
 
         Raises:
             LabError: a setting is an object that has no name, such as a backend object.
         """
         check_is_fitted(self, "network_")
-        content = {"kind": "model", "estimator": type(self).__name__, "settings": self._settings()}
+        content = {"kind": "model", "estimator": type(self).__name__, "settings": self._settings(self._fitted)}
         content |= {"classes": self.classes_.tolist(), "n_features": self.n_features_in_, "about": about}
         write(Path(path), content | {"network": self.network_.state_dict()})
 
@@ -169,9 +177,9 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
     def _noise(self) -> float:
         return min(0.05 * math.sqrt(self.n_features_in_), 0.4) if self.input_noise is None else self.input_noise
 
-    def _settings(self) -> dict:
+    def _settings(self, given: dict) -> dict:
         settings = {"model": type(self).__name__}
-        for name, value in self.get_params(deep=False).items():
+        for name, value in given.items():
             if not isinstance(value, str | numbers.Real | None):
                 raise LabError(f"{name} is {value!r}, which a file cannot hold: pass its name or a number instead")
             settings[name] = value.item() if isinstance(value, np.generic) else value
@@ -211,7 +219,19 @@ def load(path) -> tuple[HybridClassifier, dict]:
     empty = np.zeros(model.n_features_in_), np.ones(model.n_features_in_)
     model.network_ = model._network(*empty, len(model.classes_), seed=0)
     model.network_.load_state_dict(content["network"])
+    model._fitted = model.get_params(deep=False)
     return model, content["about"]
+
+
+@contextmanager
+def _streams_kept(network: torch.nn.Module) -> Iterator[None]:
+    """What is drawn inside is drawn again after it: looking at a classifier in training does not change what it becomes."""
+    before = [(stream, stream.clone()) for name, stream in network.named_buffers() if name.endswith("_stream")]
+    try:
+        yield
+    finally:
+        for stream, value in before:
+            stream.copy_(value)
 
 
 def _is_number(value) -> bool:

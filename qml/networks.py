@@ -31,11 +31,10 @@ def circuit_of(n_qubits: int, n_layers: int, encoding: str, ansatz: str):
     Raises:
         UnknownName: no encoding or ansatz of that name; the message gives the nearest one.
     """
-    encode, entangle = encodings.by_name(encoding), ansatze.by_name(ansatz)
+    encode = encodings.by_name(encoding)
     if "n_layers" in inspect.signature(encode).parameters:
         return encode(n_qubits, n_layers=n_layers, ansatz=ansatz, seed=GATES)
-    drawn = {"seed": GATES} if "seed" in inspect.signature(entangle).parameters else {}
-    return encode(n_qubits).compose(entangle(n_qubits, n_layers=n_layers, **drawn))
+    return encode(n_qubits).compose(ansatze.build(ansatz, n_qubits, n_layers, GATES))
 
 
 class Dressed(nn.Module):

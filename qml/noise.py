@@ -17,7 +17,7 @@ TWO_QUBIT_GATES = (
     *("rxx", "ryy", "rzz", "rzx"),
 )
 GENERIC = "GenericBackendV2"
-_WRITTEN = "write it with json.dump(model.to_dict(serializable=True), file)"
+_WRITTEN = "write it with json.dump(qml.noise.as_dict(model), file)"
 _MISSING = "noise needs qiskit-aer: pip install 'hybrid-qml-lab[aer]'"
 
 
@@ -25,7 +25,7 @@ def as_model(noise: Any) -> Any:
     """What backend "aer" takes as noise: a `NoiseModel`, a Qiskit backend with a device's noise, or None for none.
 
     Args:
-        noise: None; a probability; a model or its `to_dict`; a Qiskit backend, or a device's name (`device`).
+        noise: None; a probability; a model or its `as_dict`; a Qiskit backend, or a device's name (`device`).
 
     Raises:
         LabError: anything else, or what it needs is not installed.
@@ -59,8 +59,28 @@ def read(text: str) -> float | dict | str:
     return content
 
 
+def is_plain(noise: Any) -> bool:
+    """Whether it is a `NoiseModel` that `as_dict` can write: one with passes of its own, as devices have, cannot be."""
+    return hasattr(noise, "to_dict") and not getattr(noise, "_custom_noise_passes", None)
+
+
+def as_dict(model: Any) -> dict:
+    """A `NoiseModel` as JSON holds it: equal models give equal dicts.
+
+    Beside what the model's own `to_dict` has, the gates of its basis, into which Aer decomposes all others.
+
+    Raises:
+        LabError: the model has passes of its own, such as relaxation during delays.
+    """
+    if not is_plain(model):
+        raise LabError("a noise model with passes of its own (a device's) cannot be written: give the device or its name")
+    # Each error has a number that is drawn anew for every model.
+    errors = [{**error, "id": None} for error in model.to_dict(serializable=True)["errors"]]
+    return {"errors": errors, "basis_gates": model.basis_gates}
+
+
 def from_dict(content: Any, name: str) -> Any:
-    """The `NoiseModel` that `to_dict(serializable=True)` wrote; messages call it `name`."""
+    """The `NoiseModel` that `as_dict` wrote, or its own `to_dict`, which forgets the basis; messages call it `name`."""
     try:
         from qiskit_aer.noise import NoiseModel
     except ImportError:
@@ -70,7 +90,10 @@ def from_dict(content: Any, name: str) -> Any:
             raise ValueError("it has no list of errors")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # its successor reads pickles
-            return NoiseModel.from_dict(content)
+            model = NoiseModel.from_dict(content)
+        if "basis_gates" in content:
+            model._basis_gates = set(NoiseModel(basis_gates=content["basis_gates"]).basis_gates)  # which can only grow
+        return model
     except Exception as error:
         said = " ".join(str(error).split())[:120]
         raise LabError(f"{name} is no noise model ({said}): {_WRITTEN}") from None

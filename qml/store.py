@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from circuits.errors import LabError
+from circuits.errors import LabError, StoreError
 from qml.database import Database
 from qml.job_rows import JobRows, encode, read
 
@@ -137,14 +137,22 @@ class Store(JobRows):
 
 
 def default_path() -> Path:
-    """Where the store is when none is given: the environment's QML_LAB_STORE, else the user's data folder."""
+    """Where the store is when none is given: the environment's QML_LAB_STORE, else the user's data folder.
+
+    Raises:
+        StoreError: that folder cannot be made.
+    """
     named = os.environ.get("QML_LAB_STORE")
     if named:
         return Path(named).expanduser().absolute()
     import platformdirs
 
     folder = Path(platformdirs.user_data_dir("hybrid-qml-lab"))
-    folder.parent.mkdir(parents=True, exist_ok=True)  # a new home may have no data folder at all
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)  # a new home may have no data folder at all
+    except OSError as error:
+        reason = f"{type(error).__name__}: {folder.parent}"
+        raise StoreError(f"there is no place for the store ({reason}): give one with --store or QML_LAB_STORE") from None
     return folder / "store.sqlite"
 
 

@@ -40,7 +40,7 @@ def errorbars(
 
 
 def label_ends(axes, ends: Sequence[tuple[float, float, str, str]], gap: float = 0.05) -> None:
-    """Names lines beside the axes, at the height of their last points; names of lines that end together share a place.
+    """Names lines beside the axes, near the height of their last points, each in its colour and tied to its point.
 
     Args:
         ends: last x, last y, name and colour of each line; the lines are drawn, and so are those of axes that share a scale.
@@ -49,30 +49,23 @@ def label_ends(axes, ends: Sequence[tuple[float, float, str, str]], gap: float =
     axes.autoscale_view()
     scale = axes.yaxis.get_transform().transform
     low, high = scale(np.array(axes.get_ylim()))
-    groups: list[tuple[float, float, float, list[str], str]] = []
-    for x, y, name, colour in sorted(ends, key=lambda end: (end[1], end[0])):
-        height = float((scale(np.array([y]))[0] - low) / (high - low))
-        if groups and height - groups[-1][0] < gap / 5 and x == groups[-1][1]:
-            groups[-1] = (*groups[-1][:3], [*groups[-1][3], name], colour)  # that of the line on top
-        else:
-            groups.append((height, x, y, [name], colour))
-    sizes = [gap * (0.1 + 0.9 * len(group[3])) for group in groups]
-    places = _apart([max(group[0], size / 2) for group, size in zip(groups, sizes)], sizes)
-    for place, (_, x, y, names, colour) in zip(places, groups):
+    ends = sorted(ends, key=lambda end: (end[1], end[0]))
+    heights = (scale(np.array([y for _, y, _, _ in ends])) - low) / (high - low)
+    for place, (x, y, name, colour) in zip(_apart(heights, gap), ends):
         look = {"color": colour, "fontsize": 9, "va": "center", "annotation_clip": False}
         leader = {"arrowstyle": "-", "color": colour, "lw": 0.6, "alpha": 0.6, "shrinkB": 4, "relpos": (0, 0.5)}
-        at = {"xy": (x, y), "xytext": (1.04, place), "textcoords": "axes fraction"}
-        axes.annotate("\n".join(reversed(names)), **at, **look, arrowprops=leader)
+        axes.annotate(name, (x, y), (1.04, place), textcoords="axes fraction", **look, arrowprops=leader)
 
 
-def _apart(heights: Sequence[float], sizes: Sequence[float]) -> np.ndarray:
-    """Ascending heights moved as little as it takes for things of these sizes not to overlap."""
+def _apart(heights: np.ndarray, size: float) -> np.ndarray:
+    """Ascending heights moved as little as it takes for things of this size not to overlap, and to stand between 0 and 1."""
     # Isotonic regression of what is left once the sizes below each are taken away: pools of neighbours share their mean.
-    below = np.concatenate([[0.0], np.cumsum((np.array(sizes[:-1]) + np.array(sizes[1:])) / 2)])[: len(heights)]
+    below = size * np.arange(len(heights))
     pools: list[tuple[float, int]] = []
-    for height in np.array(heights) - below:
+    for height in heights - below:
         pools.append((float(height), 1))
         while len(pools) > 1 and pools[-1][0] < pools[-2][0]:
             (a, n), (b, m) = pools[-2:]
             pools[-2:] = [((a * n + b * m) / (n + m), n + m)]
-    return np.repeat([height for height, _ in pools], [count for _, count in pools]) + below
+    lowest, highest = size / 2, 1 + size / 2 - size * len(heights)
+    return np.clip(np.repeat(*zip(*pools)), lowest, max(lowest, highest)) + below if pools else below

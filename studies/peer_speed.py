@@ -212,15 +212,8 @@ def _groups(rows: list[dict]) -> list[list[dict]]:
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         if row.get("kind") == "steps":
-            key = (
-                CIRCUITS.index(row["circuit"]),
-                row["per_sample"],
-                row["dtype"],
-                row["n_qubits"],
-                row["batch"],
-                row["n_layers"],
-            )
-            groups.setdefault(key, []).append(row)
+            rest = (row[field] for field in ("per_sample", "dtype", "n_qubits", "batch", "n_layers"))
+            groups.setdefault((CIRCUITS.index(row["circuit"]), *rest), []).append(row)
     return [group for _, group in sorted(groups.items())]
 
 
@@ -356,18 +349,23 @@ def figure(rows: list[dict]):
             panel.plot(*zip(*points), color=colour, marker=marker, ls=line, label=name) if points else None
         sizes = [group[0]["n_qubits"] for group in mine]
         panel.plot(sizes, [goal_of(group[0]) for group in mine], color=NEUTRAL, ls=":", label="goal for the fastest")
+        for group in mine:
+            if not any(row["name"] in peers and row["status"] == "right" for row in group):
+                panel.text(group[0]["n_qubits"], 1.2 * goal_of(group[0]), "no peer\nfinished", ha="center", fontsize=8)
         panel.axhline(1, color=NEUTRAL, lw=0.8)
         panel.set(yscale="log", title=TITLES[circuit], xlabel="qubits", xticks=sizes)
     panels[0].set_ylabel(f"times faster than the peer, {dtype}")
     drawn.suptitle("A training step beside each framework's, on the same cores", x=0.01, ha="left")
-    handles, labels = panels[0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside right center")
+    handles = {label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels())}
+    order = [name for name in (*peers, "goal for the fastest") if name in handles]
+    drawn.legend([handles[name] for name in order], order, loc="outside right center")
     return drawn
 
 
 def verdict(rows: list[dict]) -> str:
     """How many times faster, where the least, against which peer, and what missed its goal."""
-    lines = [line for line in table(rows) if line["times_faster"] is not None]
+    every = table(rows)
+    lines, alone = ([line for line in every if (line["times_faster"] is None) is none] for none in (False, True))
     if not lines:
         return "Not shown: no peer that is installed computes any of these workloads."
     least = min(lines, key=lambda line: line["times_faster"])
@@ -383,6 +381,8 @@ def verdict(rows: list[dict]) -> str:
     met = f"{len(lines) - len(missed)} of {len(lines)} workloads reach their goal"
     names_missed = ", ".join(f"{_named(line)}: {line['times_faster']:g} of {line['goal']:g}" for line in missed)
     parts.append(met + (f"; not {names_missed}" if missed else ""))
+    if alone:
+        parts.append(f"No peer finished {', '.join(_named(line) for line in alone)}")
     wrong = sorted({row["name"] for row in rows if str(row.get("status", "")).startswith("wrong")})
     parts.append(f"Gradients that differ from ours: {', '.join(wrong)}" if wrong else "All gradients agree with ours")
     return ". ".join(parts) + "."

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from qiskit import QuantumCircuit, transpile
+from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
@@ -13,7 +14,8 @@ from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 import qml
 from circuits.errors import LabError, TooLarge, Unsupported
 from qml.backends.aer import METHODS, AerBackend
-from qml.noise import device, read
+from qml.backends.base import resolve
+from qml.noise import as_dict, device, from_dict, read
 
 SEED, SHOTS = 20261125, 4000
 FIVE_SIGMA_P = 2 * scipy.stats.norm.sf(5)
@@ -143,11 +145,55 @@ def noise_model() -> NoiseModel:
 
 def test_a_noise_model_from_a_file_is_the_model_that_was_written(tmp_path, store):
     path = tmp_path / "noise.json"
-    path.write_text(json.dumps(noise_model().to_dict(serializable=True)))
+    path.write_text(json.dumps(as_dict(noise_model())))
     circuit = clifford().measure_all(inplace=False)
     ours = qml.submit(circuit, "aer", SHOTS, seed=SEED, noise=read(str(path)), store=store).result().counts
     theirs = AerSimulator(noise_model=noise_model(), seed_simulator=3).run(circuit, shots=SHOTS).result().get_counts()
     assert_same_distribution(ours, theirs)
+
+
+def test_a_noise_model_keeps_the_gates_of_its_basis(store):
+    # In the model's basis H is made of noisy gates; in Aer's own it would stay one without noise.
+    model = NoiseModel(basis_gates=["rz", "sx", "cz"])
+    model.add_all_qubit_quantum_error(depolarizing_error(0.2, 1), ["sx"])
+    model.add_all_qubit_quantum_error(depolarizing_error(0.3, 2), ["cz"])
+    again = from_dict(json.loads(json.dumps(as_dict(model))), "it")
+    assert again == model and again.basis_gates == model.basis_gates == ["cz", "rz", "sx"]
+    request = {"shots": None, "method": "density_matrix", "observables": ["ZZ", "IX"], "store": store}
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    submitted = qml.submit(circuit, "aer", noise=model, **request).result().values
+    direct = resolve("aer", noise=model, method="density_matrix").estimate(circuit, ["ZZ", "IX"])[0]
+    np.testing.assert_allclose(submitted, direct, atol=1e-12)
+    assert submitted[0] < 0.6
+
+
+def test_equal_noise_models_take_up_one_tag_and_others_do_not(store):
+    def request(p):
+        model = NoiseModel()
+        model.add_all_qubit_quantum_error(depolarizing_error(p, 1), ["x"])
+        return {"backend": "aer", "noise": model, "tag": "run", "store": store, "shots": 10}
+
+    first = qml.submit(clifford(), **request(0.1))
+    assert qml.submit(clifford(), **request(0.1)).id == first.id and first.result()
+    assert qml.submit(clifford(), **request(0.1) | {"tag": None, "reuse": True}).id == first.id
+    with pytest.raises(LabError, match="belongs to another submission"):
+        qml.submit(clifford(), **request(0.2))
+
+
+def test_a_noise_model_with_passes_of_its_own_runs_as_it_is(store):
+    model = NoiseModel.from_backend(GenericBackendV2(2, seed=1))
+    assert model._custom_noise_passes
+    circuit = QuantumCircuit(1)
+    circuit.x(0)
+    circuit.delay(100_000, 0, unit="ns")
+    request = {"shots": None, "method": "density_matrix", "observables": "Z", "store": store}
+    (value,) = qml.submit(circuit, "aer", noise=model, **request).result().values
+    (direct,) = resolve("aer", noise=model, method="density_matrix").estimate(circuit, "Z")[0]
+    assert value == pytest.approx(direct, abs=1e-12) and value > -0.9
+    with pytest.raises(LabError, match="cannot be written: give the device or its name"):
+        as_dict(model)
 
 
 def test_a_devices_noise_comes_with_its_gates_and_its_coupling(store):

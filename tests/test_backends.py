@@ -1,5 +1,7 @@
 """Backends sample, estimate and refuse alike, whatever they are built on."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pennylane as qp
 import pytest
@@ -12,7 +14,7 @@ from qiskit_aer.noise import NoiseModel, depolarizing_error
 from scipy.stats import chisquare
 
 from circuits import ansatze, observables
-from circuits.errors import LabError, UnknownName, Unsupported
+from circuits.errors import LabError, TooLarge, UnknownName, Unsupported
 from circuits.families import members
 from qml import QuantumLayer
 from qml.aer.compiled import _check_norm
@@ -238,3 +240,40 @@ def test_the_method_of_a_given_simulator_is_its_own():
     circuit.measure_all()
     found = resolve(AerSimulator(method="stabilizer")).counts(circuit, 100, 1)
     assert set(found) == {"0" * 50, "1" * 50}
+
+
+def test_memory_is_asked_for_what_is_to_come_and_no_more(monkeypatch):
+    """One state where there is no gradient, two where there is; one that is held already is not counted twice."""
+    from qml.backends import base, native
+
+    circuit, free = QuantumCircuit(18), {"states": 0.0}
+    circuit.ry(Parameter("w"), 0)
+    state = 16 << 18
+    monkeypatch.setattr(base, "ALWAYS_THERE", 0)
+    monkeypatch.setattr(native, "ALWAYS_THERE", 0)
+    monkeypatch.setattr(base.psutil, "virtual_memory", lambda: SimpleNamespace(available=free["states"] * state))
+    layer = QuantumLayer(circuit, "Z" * 18, dtype=torch.float64)
+    free["states"] = 1.1
+    with torch.no_grad():
+        layer()
+    with pytest.raises(TooLarge):
+        layer()
+    free["states"] = 3.1  # a forward run that keeps its state says so beforehand
+    value = layer()
+    free["states"] = 2.1
+    value.backward()
+    free["states"] = 1.9
+    with pytest.raises(TooLarge):
+        layer._evaluation.compiled.sample(np.zeros((1, 0)), np.zeros(1), 10, np.random.SeedSequence(0))
+
+
+def test_shots_of_a_batch_are_counted_for_every_sample(monkeypatch):
+    from qml.backends import base
+
+    layer = QuantumLayer(QuantumCircuit(1), "Z", shots=10_000, dtype=torch.float64)
+    monkeypatch.setattr(base, "ALWAYS_THERE", 0)
+    monkeypatch.setattr(base.psutil, "virtual_memory", lambda: SimpleNamespace(available=320_000 * 50))
+    compiled, seed = layer._evaluation.compiled, np.random.SeedSequence(0)
+    assert compiled.sample(np.zeros((40, 0)), np.zeros(0), 10_000, seed).shape == (40, 10_000)
+    with pytest.raises(TooLarge, match="10,000 shots of each of 60 samples"):
+        compiled.sample(np.zeros((60, 0)), np.zeros(0), 10_000, seed)

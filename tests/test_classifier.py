@@ -241,6 +241,42 @@ def test_a_stopped_run_goes_on_to_the_same_bits(small, blobs, tmp_path, settings
     assert resumed.loss_curve_ == whole.loss_curve_
 
 
+@pytest.mark.parametrize("settings", [SHOTS, SPSA], ids=["shots", "spsa"])
+def test_predicting_between_epochs_changes_nothing(small, blobs, settings):
+    whole, watched = small(**settings).fit(*blobs), small(**settings)
+    for _ in watched.fit_epochs(*blobs):
+        assert np.array_equal(watched.predict_proba(blobs[0]), watched.predict_proba(blobs[0]))
+    assert states_equal(whole, watched)
+
+
+def test_a_fit_that_fails_leaves_the_classifier_as_it_was(small, blobs, tmp_path):
+    features, labels = blobs
+    for _ in small(learning_rate=0.05).fit_epochs(*blobs, checkpoint=tmp_path / "run"):
+        pass
+    classifier = small().fit(features, np.array(["a", "b", "c"])[labels])
+    before = classifier.predict_proba(features)
+    for wrong in ({"checkpoint": tmp_path / "run"}, {"y": np.zeros(60)}):
+        with pytest.raises(LabError):
+            list(classifier.fit_epochs(**{"X": features, "y": labels} | wrong))
+        assert np.array_equal(classifier.predict_proba(features), before)
+        assert classifier.classes_.tolist() == ["a", "b", "c"]
+
+
+def test_a_saved_classifier_is_the_one_that_was_fitted_whatever_was_set_since(small, blobs, tmp_path):
+    classifier = small().fit(*blobs)
+    classifier.set_params(encoding="iqp", n_layers=5).save(tmp_path / "model.pt")
+    loaded, _ = load(tmp_path / "model.pt")
+    assert (loaded.encoding, loaded.n_layers) == ("angle", 2)
+    assert np.array_equal(loaded.predict_proba(blobs[0]), classifier.predict_proba(blobs[0]))
+    loaded.save(tmp_path / "again.pt")
+    assert load(tmp_path / "again.pt")[0].get_params() == loaded.get_params()
+
+
+def test_sample_weights_are_no_watch(small, blobs):
+    with pytest.raises(TypeError, match="positional"):
+        small().fit(*blobs, np.ones(60))
+
+
 def test_a_checkpoint_of_other_settings_or_data_is_refused(small, blobs, tmp_path):
     features, labels = blobs
     for _ in small(max_epochs=1, learning_rate=0.05).fit_epochs(features, labels, checkpoint=tmp_path / "run"):

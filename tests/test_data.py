@@ -58,6 +58,28 @@ def test_numbered_columns_with_a_named_label_are_a_header(written):
     assert data.labels.tolist() == [0, 1]
 
 
+def test_columns_that_are_numbered_all_of_them_are_a_header(written):
+    data = load_csv(written("0,1,2\n5,6,0\n7,8,1\n3,4,0\n"))
+    assert (data.feature_names, data.label_name, data.labels.tolist()) == (["0", "1"], "2", [0, 1, 0])
+    assert read_table(written("0,1,2\n5,6,2\n7,8,1\n")).header is None  # 2 is a class
+    assert read_table(written("0,1,2\n")).header is None
+
+
+def test_sodium_is_a_name(written):
+    text = "RI,Na,Mg,Type\n1.5,13.6,4.4,1\n1.6,13.8,3.6,2\n"
+    for label in ("last", "Type"):
+        data = load_csv(written(text), label)
+        assert data.feature_names == ["RI", "Na", "Mg"] and data.labels.tolist() == [1, 2]
+    for first in ("1.5,NA,4.4,x", "NA,nan,?,x", "NA,1,2,none"):  # samples with values missing
+        assert read_table(written(f"{first}\n1,2,3,y\n")).header is None
+
+
+def test_labels_can_be_kept_as_they_are_written(written):
+    path = written("0.5,0.0\n0.25,01\n")
+    assert load_csv(path).labels.tolist() == [0, 1]
+    assert load_csv(path, labels_are_text=True).labels.tolist() == ["0.0", "01"]
+
+
 def test_blank_lines_quotes_and_a_byte_order_mark_change_nothing(written):
     text = b"\xef\xbb\xbf" + b'"a","kind"\r\n\r\n1,"x, y"\r\n2,z\r\n\r\n'
     data = load_csv(written(text))

@@ -403,6 +403,13 @@ def test_a_simulation_past_its_time_limit_is_ended(store):
         time.sleep(0.01)
 
 
+def test_the_start_of_a_simulator_takes_none_of_a_jobs_time(store):
+    for simulator in scheduler.current().simulators():
+        simulator.stop()
+    job = qml.submit(bell(), backend="aer", timeout=0.4, store=store)  # Qiskit and Aer take longer to be imported
+    assert job.result().counts
+
+
 @pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf"), "3", True])
 def test_a_time_limit_is_a_number_of_seconds(wrong, store):
     with pytest.raises(LabError, match="timeout must be a number of seconds above 0"):

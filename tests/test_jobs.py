@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from qml import jobs
 from qml.backends.base import Backend
 from qml.commands import submit as command
 from qml.store import Store
+from qml.submission import task
 from qml.submission.process import SimulatorProcess
 from qml.submission.request import LARGEST_SEED, Request
 from qml.submission.scheduler import current
@@ -344,6 +346,42 @@ def test_a_failure_is_told_in_one_line_now_and_later_and_the_next_job_runs(bell,
         assert says in str(caught.value) and "\n" not in str(caught.value)
         assert again.status() == "failed"
     assert qml.submit(bell, store=store, shots=3).result().counts
+
+
+@pytest.mark.parametrize("outcome", [float("nan"), float("inf")])
+def test_a_result_that_is_no_number_fails_its_job(bell, store, outcome):
+    class Odd(Backend):
+        name = "odd"
+
+        def compile(self, program, observables, slots=None):
+            raise NotImplementedError
+
+        def estimate(self, circuit, observables, shots=None, seed=None):
+            return np.array([outcome]), np.zeros(1)
+
+    job = qml.submit(bell, backend=Odd(), observables="ZZ", store=store)
+    with pytest.raises(LabError, match="the result: cannot be stored exactly"):
+        job.result(timeout=20)
+    assert job.status() == "failed" and "cannot be stored exactly" in job.record()["error"]
+
+
+@pytest.mark.parametrize("patience", [0.05, 60.0])
+def test_a_store_that_another_process_writes_to_is_waited_for(bell, store, gate, monkeypatch, patience):
+    monkeypatch.setattr(task, "PATIENCE", patience)
+    job = qml.submit(bell, backend=gate, store=store)
+    assert gate.entered.wait(10)
+    other = sqlite3.connect(store, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    gate.open.set()
+    if patience < 1:
+        with pytest.raises(LabError, match="locked"):
+            job.result(timeout=20)
+    else:
+        time.sleep(0.5)
+    other.execute("ROLLBACK")
+    other.close()
+    if patience > 1:
+        assert job.result(timeout=20).counts and job.status() == "done"
 
 
 def test_a_result_that_cannot_be_recorded_is_an_error_and_not_lost_silence(bell, store, gate):

@@ -467,3 +467,26 @@ def test_training_a_hybrid_model_learns(layer):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_layer_may_go_or_change_before_its_derivatives_are_asked_for(circuit):
+    x, w = torch.rand(2, 3, dtype=F64), torch.rand(12, dtype=F64)
+
+    def made():
+        return QuantumLayer(circuit, dtype=F64)
+
+    layer = made()
+    weights = w[: layer.w.numel()]
+    (wanted,) = torch.autograd.grad(layer.evaluate(x, v := weights.clone().requires_grad_()).sum(), v)
+    assert torch.allclose(torch.func.grad(lambda v: made().evaluate(x, v).sum())(weights), wanted, atol=1e-12)
+    values, pull = torch.func.vjp(lambda v: layer.evaluate(x, v), weights)
+    layer.shots = 10
+    assert torch.allclose(pull(torch.ones_like(values))[0], wanted, atol=1e-12)
+
+
+def test_the_stream_may_be_reset_while_a_gradient_of_a_gradient_is_due(layer):
+    x = torch.rand(2, layer.n_inputs, dtype=F64)
+    (first,) = torch.autograd.grad(layer(x).sum(), layer.w, create_graph=True)
+    layer.reset()
+    first.square().sum().backward()
+    assert layer.w.grad.abs().sum() > 0

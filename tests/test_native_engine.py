@@ -1,5 +1,7 @@
 """The fast engine against the plain one, element by element and signed, on random circuits of every gate."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
@@ -7,6 +9,7 @@ from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import random_unitary
 
+from circuits import ansatze, encodings
 from circuits.lowering import lower
 from circuits.observables import as_list
 from qml.backends.base import Slots
@@ -180,3 +183,40 @@ def test_runs_that_are_alive_at_one_time_share_nothing(catalogue, rng):
         for x, w, run, expected in zip(inputs, weights, runs, alone):
             for found, known in zip(engine.vjp(x, w, cotangents, run), expected):
                 assert np.array_equal(found, known)
+
+
+@pytest.mark.parametrize("dtype, bound", [(np.float64, 1e-12), (np.float32, 2e-4)], ids=["float64", "float32"])
+@pytest.mark.parametrize("n_qubits", [7, 9, 13])
+def test_initial_amplitudes_of_a_state_swept_alone_are_in_their_places(n_qubits, dtype, bound, rng):
+    circuit = encodings.amplitude(n_qubits).compose(ansatze.strongly_entangling(n_qubits, 1))
+    circuit.x(0)
+    circuit.swap(1, n_qubits - 1)
+    for batch in (1, 2):
+        assert compare(circuit, ["Z" * n_qubits, "I" * (n_qubits - 1) + "X"], True, batch, False, dtype, rng) < bound
+
+
+def test_threads_may_differentiate_one_forward_run_at_once(catalogue, rng):
+    program = lower(catalogue["reuploading"].circuit)
+    operators = as_list(None, 3)
+    half = len(program.slots) // 2
+    engine = FastEngine(program, operators, range(half), range(half, 2 * half))
+    inputs, weights = rng.uniform(-3, 3, (64, half)), rng.uniform(-3, 3, half)
+    cotangents = rng.normal(size=(40, 64, 3))
+    wanted = [engine.vjp(inputs, weights, one) for one in cotangents]
+    _, run = engine.forward(inputs, weights)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda one: engine.vjp(inputs, weights, one, run), cotangents))
+    assert all(np.allclose(a, b, rtol=0, atol=1e-13) for pair in zip(found, wanted) for a, b in zip(*pair))
+
+
+def test_a_gradient_under_way_keeps_its_arrays(catalogue, rng):
+    program = lower(catalogue["shared"].circuit)
+    engine = FastEngine(program, as_list(None, 3), (), range(len(program.slots)))
+    inputs, weights, cotangents = np.zeros((5, 0)), rng.uniform(-3, 3, len(program.slots)), rng.normal(size=(5, 3))
+    _, run = engine.forward(inputs, weights)
+    wanted = engine.vjp(inputs, weights, cotangents)
+    with run.in_use:
+        before = run.arrays.of_shared.copy()
+        found = engine.vjp(inputs, weights, cotangents, run)
+        assert np.array_equal(run.arrays.of_shared, before, equal_nan=True)
+    assert all(np.array_equal(a, b) for a, b in zip(found, wanted))

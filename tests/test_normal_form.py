@@ -1,15 +1,41 @@
 """The normal form is the program: executed row by row in NumPy it gives the states of Qiskit and of the plain engine."""
 
+import cmath
+import math
+
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+from qiskit.circuit.library import (
+    CSXGate,
+    ECRGate,
+    HGate,
+    PhaseGate,
+    RXGate,
+    RXXGate,
+    RYGate,
+    RZGate,
+    SwapGate,
+    SXGate,
+    UGate,
+    UnitaryGate,
+    XGate,
+    YGate,
+    iSwapGate,
+)  # fmt: skip
 from qiskit.circuit.random import random_circuit
-from qiskit.quantum_info import Statevector, random_unitary
+from qiskit.quantum_info import Operator, Statevector, random_hermitian, random_unitary
+from scipy.linalg import expm
 
 from circuits import ansatze
+from circuits.errors import Unsupported
 from circuits.lowering import lower
+from circuits.program import Rotation
+from qml.native import normal_form as forms
 from qml.native.normal_form import normal_form, zyz
 from qml.native.plain import PlainEngine
+from qml.native.synthesis import flips, shannon, synthesized
 
 
 def executed(form, angles) -> np.ndarray:
@@ -59,8 +85,6 @@ def test_any_one_qubit_unitary_is_z_y_z(seed):
     for letter, angle in zyz(matrix):
         circuit = QuantumCircuit(1)
         getattr(circuit, f"r{letter.lower()}")(angle, 0)
-        from qiskit.quantum_info import Operator
-
         product = Operator(circuit).data @ product
     assert np.isclose(abs(np.trace(product.conj().T @ matrix)), 2, atol=1e-12)
 
@@ -69,3 +93,123 @@ def test_any_one_qubit_unitary_is_z_y_z(seed):
 def test_a_layer_is_one_step_of_one_turn_per_qubit(name):
     form = normal_form(lower(ansatze.by_name(name)(6, 4)))
     assert [len(step.turns) for step in form.steps if step.turns] == [6] * 4
+
+
+@pytest.mark.parametrize("size", [1e-14, 1e-12, 1e-10, 1e-8, 1e-5, 1e-3])
+@pytest.mark.parametrize("is_flip", [False, True], ids=["near_diagonal", "near_antidiagonal"])
+def test_z_y_z_is_exact_where_one_pair_of_entries_is_next_to_nothing(size, is_flip):
+    a, b, c = 0.7, -1.9, 2.5
+    cosine, sine = cmath.exp(0.5j * a) * math.cos(size), cmath.exp(1j * b) * math.sin(size)
+    matrix = cmath.exp(1j * c) * np.array([[cosine, -sine.conjugate()], [sine, cosine.conjugate()]])
+    matrix = matrix[::-1] if is_flip else matrix
+    product = np.eye(2)
+    for letter, angle in zyz(matrix):
+        product = expm(-0.5j * angle * (np.diag([1, -1]) if letter == "Z" else np.array([[0, -1j], [1j, 0]]))) @ product
+    overlap = np.vdot(product, matrix)
+    assert np.abs(product * overlap / abs(overlap) - matrix).max() < 2e-12
+
+
+def product_of(gates, n_qubits: int) -> np.ndarray:
+    circuit = QuantumCircuit(n_qubits)
+    for gate in gates:
+        if isinstance(gate, Rotation):
+            word = "".join(dict(zip(gate.qubits, gate.pauli)).get(q, "I") for q in reversed(range(n_qubits)))
+            whole = Operator.from_label(word).data
+            assert not gate.controls and gate.slot is None
+            circuit.append(UnitaryGate(expm(-0.5j * gate.angle * whole)), range(n_qubits))
+        else:
+            circuit.append(UnitaryGate(gate.full_matrix()), [*gate.qubits, *gate.controls])
+    return Operator(circuit).data
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    """The largest difference of an entry, a global phase apart."""
+    overlap = np.vdot(one, other)
+    return np.abs(one * overlap / abs(overlap) - other).max()
+
+
+@pytest.mark.parametrize("n_qubits", [2, 3, 4])
+@pytest.mark.parametrize("size", [1e-9, 2e-5, 1e-3, 3.0])
+def test_matrices_are_exact_however_near_they_are_to_simpler_ones(n_qubits, size):
+    order = list(range(n_qubits))[::-1]
+    near = [np.eye(2**n_qubits), Operator(XGate().control(n_qubits - 1)).data]
+    for seed, simple in enumerate(near):
+        matrix = expm(-1j * size * random_hermitian(2**n_qubits, seed=seed).data) @ simple
+        back = QuantumCircuit(n_qubits)
+        back.append(UnitaryGate(matrix), order)
+        for gates in (synthesized(matrix, order), list(shannon(matrix, order))):
+            assert distance(product_of(gates, n_qubits), Operator(back).data) < 1e-12
+
+
+@pytest.mark.parametrize("gate", [SwapGate(), ECRGate(), CSXGate(), iSwapGate()], ids=lambda gate: gate.name)
+def test_known_matrices_are_as_few_cnots_as_they_must_be(gate):
+    wanted = {"swap": 3, "ecr": 1, "csx": 2, "iswap": 2}[gate.name]
+    assert sum(bool(piece.controls) for piece in synthesized(Operator(gate).data, (0, 1))) == wanted
+
+
+def test_small_angles_between_two_qubits_are_seen():
+    circuit = QuantumCircuit(2)
+    circuit.append(UnitaryGate(Operator(RXXGate(4e-5)).data), [0, 1])
+    state = executed(normal_form(lower(circuit)), [])
+    assert 2 * abs(state[3]) == pytest.approx(4e-5, rel=1e-9)
+
+
+MANY = 4  # controls, of which two are written out in the tests
+UNDER = [XGate(), YGate(), HGate(), SXGate(), UnitaryGate(random_unitary(2, seed=3)), UnitaryGate(random_unitary(2, seed=4))]
+
+
+def entangled(n_qubits: int, angles) -> QuantumCircuit:
+    """A state in which every amplitude counts, so that a phase of one basis state shows."""
+    circuit = QuantumCircuit(n_qubits)
+    for qubit in range(n_qubits):
+        circuit.ry(angles[qubit], qubit)
+        circuit.rz(angles[-1 - qubit], qubit)
+    return circuit
+
+
+@pytest.mark.parametrize("gate", [*UNDER, SwapGate()], ids=lambda gate: gate.name)
+@pytest.mark.parametrize("state", range(0, 16, 5))
+def test_fixed_gates_under_many_controls_have_qiskits_states(gate, state, monkeypatch, rng):
+    monkeypatch.setattr(forms, "MOST_CONTROLS", 2)
+    n_qubits = MANY + gate.num_qubits
+    circuit = entangled(n_qubits, rng.uniform(-3, 3, n_qubits))
+    circuit.append(gate.control(MANY, ctrl_state=state, annotated=True), rng.permutation(n_qubits).tolist())
+    circuit.append(RXXGate(0.4), [0, n_qubits - 1])
+    found = executed(normal_form(lower(circuit)), [])
+    assert np.isclose(abs(np.vdot(Statevector(circuit).data, found)), 1, atol=1e-11)
+
+
+@pytest.mark.parametrize("gate", [RXGate, RYGate, RZGate, RXXGate, PhaseGate, UGate])
+@pytest.mark.parametrize("state", range(0, 16, 5))
+def test_rotations_under_many_controls_have_the_states_of_the_plain_engine(gate, state, monkeypatch, rng):
+    monkeypatch.setattr(forms, "MOST_CONTROLS", 2)
+    angles = ParameterVector("t", 3 if gate is UGate else 1)
+    base = gate(*angles)
+    n_qubits = MANY + base.num_qubits
+    circuit = entangled(n_qubits, rng.uniform(-3, 3, n_qubits))
+    circuit.append(base.control(MANY, ctrl_state=state, annotated=True), rng.permutation(n_qubits).tolist())
+    circuit.append(RXXGate(0.4), [0, n_qubits - 1])
+    program = lower(circuit)
+    values = rng.uniform(-3, 3, len(program.slots))
+    wanted = PlainEngine(program, []).states(values[:, None])[0]
+    assert np.isclose(abs(np.vdot(wanted, executed(normal_form(program), values))), 1, atol=1e-11)
+
+
+def test_a_flip_under_twelve_controls_flips_one_state_and_is_small_gates():
+    gates = flips(12, range(12), 0b101100111000)
+    assert all(len(gate.controls) <= 1 for gate in gates) and len(gates) < 5000
+    circuit = entangled(13, np.linspace(-2, 3, 13))
+    circuit.append(XGate().control(12, ctrl_state=0b101100111000), range(13))
+    before, after = entangled(13, np.linspace(-2, 3, 13)), executed(normal_form(lower(circuit)), [])
+    place = 0b101100111000
+    order = np.arange(2**13)
+    order[[place, place | 1 << 12]] = order[[place | 1 << 12, place]]
+    assert np.isclose(abs(np.vdot(Statevector(before).data[order], after)), 1, atol=1e-11)
+
+
+def test_a_matrix_of_several_qubits_under_many_controls_is_refused(monkeypatch):
+    monkeypatch.setattr(forms, "MOST_CONTROLS", 2)
+    circuit = QuantumCircuit(5)
+    circuit.append(UnitaryGate(random_unitary(4, seed=1)).control(3, annotated=True), range(5))
+    with pytest.raises(Unsupported, match="on 2 qubits under 3 controls: backend 'native' takes"):
+        normal_form(lower(circuit))

@@ -125,6 +125,15 @@ def test_a_faster_peer_shows():
     assert "0.5 of 15" in study.verdict(rows)
 
 
+def test_a_workload_that_no_peer_finished_is_told_and_shows():
+    large = [{**one, "n_qubits": 24} for one in (ROWS[0], row("default_qubit", "left out: its first steps took 9 s"))]
+    rows = [ROWS[0], row("default_qubit", step=0.02, ratio=20.0, first=1.0), *large]
+    assert "1 of 1 workloads reach their goal. No peer finished ring 24x4x1 float64." in study.verdict(rows)
+    (panel,) = study.figure(rows).axes
+    assert [(text.get_text(), text.get_position()[0]) for text in panel.texts] == [("no peer\nfinished", 24)]
+    assert not study.figure([*rows[:2]]).axes[0].texts
+
+
 @pytest.mark.parametrize(
     "fields", [{"sizes": ("8x64",)}, {"circuits": ("rink",)}, {"dtypes": ("half",)}, {"rounds": 0}], ids=str
 )

@@ -78,6 +78,13 @@ def test_one_result_answers_one_circuit_of_a_list(store, counting):
     assert backend.calls == 3
 
 
+def test_a_job_of_the_tag_answers_no_second_circuit(store, counting):
+    backend = counting()
+    [job.result() for job in qml.submit([tilted()] * 2, backend=backend, tag="t", store=store)]
+    more = qml.submit([tilted()] * 3, backend=backend, tag="t", reuse=True, store=store)
+    assert len({job.id for job in more}) == 3 and [job.result() for job in more] and backend.calls == 3
+
+
 def test_a_tag_that_another_process_took_just_now_is_followed(store, monkeypatch):
     first = qml.submit([tilted(0.1), tilted(0.2)], tag="t", store=store)
     look, looks = Store.jobs, []

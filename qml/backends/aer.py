@@ -140,6 +140,9 @@ class AerBackend(Backend):
         # From its target and not from itself, for the same reason; routing to a device's coupling draws from a fixed seed.
         return simulator, generate_preset_pass_manager(0, target=simulator.target, seed_transpiler=0)
 
+    def prepare(self) -> None:
+        _ = self._written
+
     def run(self, circuits, dtype: np.dtype, **options):
         """Aer's result of circuits of native instructions, simulated in the precision of `dtype`.
 

@@ -90,6 +90,7 @@ class Compiled(ABC):
 
     def sample(self, inputs: np.ndarray, weights: np.ndarray, shots: int, seed: np.random.SeedSequence):
         """(B, shots) basis states measured of the normalised state, as integers; qubit 0 is the least significant bit."""
+        check_memory(BYTES_A_SHOT * shots * len(inputs), f"{shots:,} shots of each of {len(inputs):,} samples")
         with self._entered(inputs, weights, shots=shots):
             return self._sample(inputs, weights, shots, seed)
 
@@ -209,6 +210,9 @@ class Backend(ABC):
     @abstractmethod
     def compile(self, program: Program, observables: Sequence[SparsePauliOp], slots: Slots | None = None) -> Compiled:
         """The program, ready to run. Without `slots` every slot is a weight."""
+
+    def prepare(self) -> None:
+        """What is made once for all circuits is there; a job's time limit counts from then on."""
 
     def tagged(self, tag: str) -> "Backend":
         """The backend for the stored job that this tag names; one that sends jobs on tells them apart by it."""

@@ -39,8 +39,8 @@ class NativeCircuit(Compiled):
         return self._on_tensors
 
     @cached_property
-    def _small(self) -> set[tuple[int, str]]:
-        """Batch sizes and dtypes whose states need no look at the memory."""
+    def _small(self) -> set[tuple]:
+        """Runs whose states and angles need no look at the memory."""
         return set()
 
     @cached_property
@@ -56,24 +56,33 @@ class NativeCircuit(Compiled):
     def _check(self, n_bytes: int) -> None:
         check_memory(n_bytes, f"simulating {self.program.n_qubits} qubits")
 
-    def _fitting(self, inputs: np.ndarray, weights: np.ndarray) -> FastEngine | EvolvingEngine:
-        """The engine, once it is sure that its states fit."""
-        key = len(inputs), weights.dtype.char
+    def _fitting(
+        self, inputs: np.ndarray, weights: np.ndarray, gradient: bool = True, kept: Any = None
+    ) -> FastEngine | EvolvingEngine:
+        """The engine, once it is sure that its states and angles fit.
+
+        Args:
+            gradient: whether there is to be one, which needs lambda. kept: what a forward run holds of them already.
+        """
+        key = weights.shape[:-1], len(inputs), weights.dtype.char, gradient
         if key not in self._small:
-            n_bytes = self._fast.n_bytes(len(inputs), weights.dtype)
-            self._check(n_bytes)
+            held = kept.states.nbytes if self._holds_states(kept) else 0
+            n_bytes = self._fast.n_bytes(len(inputs), weights.dtype, gradient)
+            self._check(n_bytes - held)  # before a plan, which may be large itself
+            n_bytes += self._fast.angle_bytes(len(inputs), weights.ndim == 2, weights.dtype)
+            self._check(n_bytes - held)
             if n_bytes < ALWAYS_THERE:
                 self._small.add(key)
         return self._fast
 
     def _expectations(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return self._fitting(inputs, weights).expectations(inputs, weights)
+        return self._fitting(inputs, weights, gradient=False).expectations(inputs, weights)
 
     def _forward(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Any]:
         return self._fitting(inputs, weights).forward(inputs, weights)
 
     def _vjp(self, inputs, weights, cotangents, kept: Any):
-        return self._fitting(inputs, weights).vjp(inputs, weights, cotangents, kept)
+        return self._fitting(inputs, weights, kept=kept).vjp(inputs, weights, cotangents, kept)
 
     def _second(self, inputs, weights, cotangents, v_inputs, v_weights):
         self._check(self.second_order.n_bytes(len(inputs), weights.dtype))
@@ -96,7 +105,10 @@ class NativeCircuit(Compiled):
 
     def _distributions(self, inputs: np.ndarray, weights: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of samples with their (2^n, samples) probabilities, unnormalised where amplitudes are."""
-        yield from self._fitting(inputs, weights).probabilities(inputs, weights)
+        fast = self._fitting(inputs, weights, gradient=False)
+        a_row = 16 + 2 * weights.dtype.itemsize  # where it lies, its probability twice, their running sum
+        self._check(fast.n_bytes(len(inputs), weights.dtype, False) + (a_row << self.program.n_qubits))
+        yield from fast.probabilities(inputs, weights)
 
     def _probabilities(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
         size = len(inputs) << self.program.n_qubits

@@ -9,6 +9,7 @@ from circuits.errors import LabError
 
 if TYPE_CHECKING:
     from qml.data import Cells
+    from qml.models import HybridClassifier
 
 
 def register(app: typer.Typer) -> None:
@@ -36,16 +37,17 @@ def predict(
     from qml import models
 
     classifier, about = models.load(model)
-    data = _read(cells, file, label, classifier.n_features_in_, about)
+    data = _read(cells, file, label, classifier, about)
     probabilities = classifier.predict_proba(data.features)
     document = _document(model, file, classifier.classes_.tolist(), probabilities, data.labels)
     _print(document, json)
 
 
-def _read(cells: "Cells", file: str, label: str | None, n_features: int, about: dict):
+def _read(cells: "Cells", file: str, label: str | None, classifier: "HybridClassifier", about: dict):
     """The rows of the file, with labels if it has them."""
     from qml.data import load_csv
 
+    n_features, classes = classifier.n_features_in_, classifier.classes_
     names = about["feature_names"] or []
     if names and cells.rows[0][: len(names)] == names:
         cells = replace(cells, has_header=True)  # names that are numbers would pass for a sample
@@ -58,7 +60,7 @@ def _read(cells: "Cells", file: str, label: str | None, n_features: int, about: 
                 f"{file} has {n_columns} columns: the model was trained on {n_features} features, "
                 f"so {n_features} columns are needed, or {n_features + 1} with the label"
             )
-    data = load_csv(cells, label)
+    data = load_csv(cells, label, labels_are_text=classes.dtype.kind == "U" or None)
     found = data.features.shape[1]
     if found != n_features:
         raise LabError(f"{file} has {found} features beside its label: the model was trained on {n_features}")

@@ -94,7 +94,7 @@ def _parts(data: str | None, test: str | None, label: str, seed: int):
     everything = load_csv(data, label)
     if test is None:
         return split(everything, seed)
-    held_out = load_csv(test, label)
+    held_out = load_csv(test, label, labels_are_text=everything.labels.dtype.kind == "U" or None)
     training_run.check_test(everything, held_out)
     return everything, held_out
 

@@ -50,6 +50,10 @@ class EvolvingEngine:
         n_states = 2 if gradient else 1
         return n_states * self._plain.block_bytes(batch, np.dtype(dtype)) * min(n_threads(), batch)
 
+    def angle_bytes(self, batch: int, per_sample: bool, dtype: np.dtype) -> int:
+        """Memory of all angles, in the order of the slots."""
+        return len(self._plain.program.slots) * batch * np.dtype(dtype).itemsize
+
     def passes(self, batch: int, dtype: np.dtype) -> int:
         """Sweeps over a state's memory in which it goes through all gates: one for each of them."""
         return max(1, len(self._plain.program.gates))

@@ -84,6 +84,11 @@ class FastEngine:
         at_once = 1 if self.program.n_qubits >= FEWEST_QUBITS_SHARED else min(n_threads(), n_states)
         return 2 * state * at_once + min(KEPT_BYTES, n_states * state) if gradient else state * at_once
 
+    def angle_bytes(self, batch: int, per_sample: bool, dtype: np.dtype, constants_too: bool = False) -> int:
+        """Memory of a run's half angles, their two shears, and derivatives by them; arguments as those of `division`."""
+        division = self.division(batch, per_sample, dtype, constants_too)
+        return (8 + 3 * np.dtype(dtype).itemsize) * (len(division.own_rows) * batch + len(division.shared_rows))
+
     def passes(self, batch: int, dtype: np.dtype) -> int:
         """Sweeps over a state's memory in which it goes through all gates: one for each tile of the plan."""
         return max(1, len(self.division(batch, False, dtype).plan.tables.tiles))
@@ -160,7 +165,15 @@ class FastEngine:
         Args:
             run: these angles as `forward` gave them, where that was done already.
         """
-        run = run or self.prepared(inputs, weights)
+        # Another thread may be at another gradient of the same forward run.
+        if run is None or not run.in_use.acquire(blocking=False):
+            return self._vjp(self.prepared(inputs, weights), weights, cotangents)
+        try:
+            return self._vjp(run, weights, cotangents)
+        finally:
+            run.in_use.release()
+
+    def _vjp(self, run: Run, weights: np.ndarray, cotangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         division, arrays = run.division, run.arrays
         cotangents = plain_array(cotangents)
         if self._is_shared(run):

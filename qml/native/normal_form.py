@@ -8,22 +8,23 @@ SWAP and X change these masks and move nothing. In physical indices every rotati
     Phase   exp(-i t P / 2) with P of Z alone: row p is multiplied by exp(-+i t / 2) by parity(p & read).
 
 A string with an even number of Y and any X becomes a Turn between two constant phases; a control is half the string minus
-half the string times Z, so k controls are 2^k commuting strings. Neighbouring gates that commute are gathered into steps,
-turns first and then one diagonal, which is what a pass over the state does.
+half the string times Z, so k controls are 2^k commuting strings, and many are flips under controls, made of small gates.
+Neighbouring gates that commute are gathered into steps, turns first and then one diagonal, which is what a pass over the
+state does.
 """
 
 import cmath
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from qiskit import QuantumCircuit, transpile
-from qiskit.circuit.library import UnitaryGate
 
-from circuits.lowering import lower
+from circuits.errors import Unsupported
 from circuits.paulis import masks
 from circuits.program import Program, Rotation, Unitary
+from qml.native.synthesis import flips, synthesized
+
+MOST_CONTROLS = 10  # whose strings, one for each subset, are written out
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Step:
 
 @dataclass
 class NormalForm:
-    """A program as steps, and where each logical bit is found in a physical row index at the end.
+    """A program as steps, and where each logical bit is found in a physical row index after them.
 
     Attributes:
         columns: columns[q] is what flipping bit q does to the row index.
@@ -98,35 +99,71 @@ class NormalForm:
         return where ^ origin
 
 
-def normal_form(program: Program, lane_bits: int = 0) -> NormalForm:
-    """The program as turns and phases on physical rows, gathered into steps.
+def layout(n_qubits: int, lane_bits: int = 0) -> NormalForm:
+    """The form of no gates: how a state lies before the first.
 
     Args:
         lane_bits: how many low bits of the row index are not to be flipped alone: flipping the qubit of one of them
             flips a high bit too, so that a turn on it mixes rows and not only lanes of one row.
     """
-    n = program.n_qubits
+    n = n_qubits
     form = NormalForm(n, [1 << q for q in range(n)], [1 << q for q in range(n)], [0] * n)
     for low in range(min(lane_bits, n // 2)):
         high = n - 1 - low
         form.columns[low] |= 1 << high
         form.rows[high] |= 1 << low
-    for gate in program.gates:
-        if isinstance(gate, Rotation):
-            angle = Angle(gate.slot, 1.0) if gate.slot is not None else Angle(None, gate.angle)
-            _rotate(form, gate.pauli, gate.qubits, gate.controls, gate.control_state, angle)
-        else:
-            _fixed(form, gate)
     return form
+
+
+def normal_form(program: Program, lane_bits: int = 0) -> NormalForm:
+    """The program as turns and phases on physical rows, gathered into steps; `lane_bits` as in `layout`."""
+    form = layout(program.n_qubits, lane_bits)
+    for gate in program.gates:
+        _add(form, gate)
+    return form
+
+
+def _add(form: NormalForm, gate: Rotation | Unitary) -> None:
+    if isinstance(gate, Rotation):
+        angle = Angle(gate.slot, 1.0) if gate.slot is not None else Angle(None, gate.angle)
+        _rotate(form, gate.pauli, gate.qubits, gate.controls, gate.control_state, angle)
+    else:
+        _fixed(form, gate)
 
 
 def _rotate(form: NormalForm, pauli: str, qubits, controls, state: int, angle: Angle) -> None:
     """exp(-i angle P / 2) under controls, as one commuting string for each subset of the controls."""
+    if len(controls) > MOST_CONTROLS:
+        _rotate_by_halves(form, pauli, qubits, controls, state, angle)
+        return
     for subset in range(1 << len(controls)):
         sign = 1.0 if (subset & state).bit_count() % 2 == 0 else -1.0
         chosen = [q for j, q in enumerate(controls) if subset >> j & 1]
         part = Angle(angle.slot, angle.coefficient * sign / (1 << len(controls)))
         _string(form, pauli + "Z" * len(chosen), [*qubits, *chosen], part)
+
+
+def _rotate_by_halves(form: NormalForm, pauli: str, qubits, controls, state: int, angle: Angle) -> None:
+    """Half the angle, and half of it back between two flips under the controls, which turn that round."""
+    half, back = (Angle(angle.slot, sign * angle.coefficient / 2) for sign in (1, -1))
+    if not pauli:  # the phase of one value of the last control, under the others: half of it is theirs alone
+        *others, last = controls
+        is_one = state >> len(others) & 1
+        _rotate(form, "Z", (last,), others, state & ~(1 << len(others)), back if is_one else half)
+        _rotate(form, "", (), others, state & ~(1 << len(others)), half)
+        return
+    for part in (half, back):
+        _rotate(form, pauli, qubits, (), 0, part)
+        if pauli[0] == "X":
+            _hadamard(form, qubits[0])
+        _controlled_flip(form, qubits[0], controls, state)
+        if pauli[0] == "X":
+            _hadamard(form, qubits[0])
+
+
+def _controlled_flip(form: NormalForm, target: int, controls, state: int) -> None:
+    for gate in flips(target, controls, state):
+        _add(form, gate)
 
 
 def _string(form: NormalForm, letters: str, qubits, angle: Angle) -> None:
@@ -194,6 +231,8 @@ def _commute(a: Turn, b: Turn) -> bool:
 def _fixed(form: NormalForm, gate: Unitary) -> None:
     if gate.name == "x" and len(gate.controls) <= 1:
         _flip(form, gate)
+    elif gate.name == "x" and len(gate.controls) > MOST_CONTROLS:
+        _controlled_flip(form, gate.qubits[0], gate.controls, gate.control_state)
     elif gate.name == "x":
         _hadamard(form, gate.qubits[0])
         phase = Angle(None, -2 * math.pi)
@@ -204,15 +243,39 @@ def _fixed(form: NormalForm, gate: Unitary) -> None:
         a, b = gate.qubits
         for mask in (form.columns, form.rows, form.inverted):
             mask[a], mask[b] = mask[b], mask[a]
-    elif len(gate.qubits) == 1 and not gate.controls:
-        for letter, angle in zyz(gate.matrix):
-            _string(form, letter, gate.qubits, Angle(None, angle))
+    elif len(gate.qubits) == 1 and (not gate.controls or len(gate.controls) > MOST_CONTROLS):
+        turns = zyz(gate.matrix)
+        for letter, angle in turns:
+            if angle:
+                _rotate(form, letter, gate.qubits, gate.controls, gate.control_state, Angle(None, angle))
+        if gate.controls:  # which make a phase of what is a global one else
+            _rotate(form, "", (), gate.controls, gate.control_state, Angle(None, _phase_beside(turns, gate.matrix)))
+    elif len(gate.controls) > MOST_CONTROLS:
+        _widely_controlled(form, gate)
     else:
-        for piece in _decomposed(gate):
-            if isinstance(piece, Rotation):
-                _rotate(form, piece.pauli, piece.qubits, piece.controls, piece.control_state, Angle(None, piece.angle))
-            else:
-                _fixed(form, piece)
+        for piece in synthesized(gate.full_matrix(), [*gate.qubits, *gate.controls]):
+            _add(form, piece)
+
+
+def _phase_beside(turns: list[tuple[str, float]], matrix: np.ndarray) -> float:
+    """The angle t for which the matrix is exp(-i t / 2) times the turns of `zyz`."""
+    (_, before), _, (_, after) = turns
+    # The turns take |0> to cos(b / 2) exp(-i (after + before) / 2) |0> + sin(b / 2) exp(i (after - before) / 2) |1>.
+    if abs(matrix[0, 0]) > abs(matrix[1, 0]):
+        return -2 * cmath.phase(matrix[0, 0]) - after - before
+    return -2 * cmath.phase(matrix[1, 0]) + after - before
+
+
+def _widely_controlled(form: NormalForm, gate: Unitary) -> None:
+    if gate.name != "swap":
+        raise Unsupported(
+            f"gate {gate.name!r} on {len(gate.qubits)} qubits under {len(gate.controls)} controls: backend 'native' takes "
+            f"matrices of several qubits under at most {MOST_CONTROLS}; decompose it first"
+        )
+    a, b = gate.qubits
+    for target, controls, state in ((a, (b,), 1), (b, (*gate.controls, a), gate.control_state | 1 << len(gate.controls))):
+        _controlled_flip(form, target, controls, state)
+    _controlled_flip(form, a, (b,), 1)
 
 
 def _flip(form: NormalForm, gate: Unitary) -> None:
@@ -240,18 +303,7 @@ def zyz(matrix: np.ndarray) -> list[tuple[str, float]]:
     elif abs(m00) < 1e-12:
         after, before = cmath.phase(m10) - cmath.phase(-m01), 0.0
     else:
-        after, before = cmath.phase(m10) - cmath.phase(m00), cmath.phase(-m01) - cmath.phase(m00)
+        # Their sum is the diagonal's phase and their difference the others'; what is known better settles the second.
+        after = cmath.phase(m10) - cmath.phase(m00)
+        before = cmath.phase(m11) - cmath.phase(m10) if half < math.pi / 4 else cmath.phase(-m01) - cmath.phase(m00)
     return [("Z", before), ("Y", 2 * half), ("Z", after)]
-
-
-def _decomposed(gate: Unitary) -> Iterator[Rotation | Unitary]:
-    """A matrix on several qubits in one-qubit gates and CNOTs, by Qiskit's own synthesis, on the gate's qubits."""
-    qubits = [*gate.qubits, *gate.controls]
-    circuit = QuantumCircuit(len(qubits))
-    circuit.append(UnitaryGate(gate.full_matrix()), range(len(qubits)))
-    for piece in lower(transpile(circuit, basis_gates=["u", "cx"], optimization_level=1)).gates:
-        places = [tuple(qubits[q] for q in group) for group in (piece.qubits, piece.controls)]
-        if isinstance(piece, Rotation):
-            yield Rotation(piece.pauli, *places, piece.control_state, None, piece.angle)
-        else:
-            yield Unitary(piece.name, piece.matrix, *places, piece.control_state)

@@ -14,7 +14,7 @@ import numpy as np
 
 from circuits.paulis import PauliSums
 from circuits.program import Program
-from qml.native.normal_form import Angle, NormalForm, Phase, Turn, normal_form
+from qml.native.normal_form import Angle, NormalForm, Phase, Turn, layout, normal_form
 from qml.native.reads import ReadTable, grouped
 from qml.native.tiling import Tile, seen_steps, tiles_of
 
@@ -146,7 +146,7 @@ def plan(program: Program, sums: PauliSums, differs: Sequence[bool], lane_bits: 
         lane_bits: low index bits that are lanes; 0 where lanes are samples.
     """
     form = normal_form(program, lane_bits)
-    start = form.logical_rows() if lane_bits and program.amplitudes else None
+    start = layout(program.n_qubits, lane_bits).logical_rows() if lane_bits and program.amplitudes else None
     writer = _Writer(program.n_qubits, lane_bits, lanes, differs)
     for tile in tiles_of(form, lane_bits, seen_steps(form, program, sums)):
         writer.tile(tile)

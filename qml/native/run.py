@@ -1,5 +1,6 @@
 """One run of a batch: its angles, and what a gradient at the same angles can use of it."""
 
+import threading
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -87,16 +88,19 @@ class Run:
         arguments: what kernels are told of the angles.
         states: final ones of the blocks or samples, one after another, or None.
         is_multiplied: whether the diagonals that all samples share stand in `arrays.dense`.
+        in_use: held by a gradient that works in the arrays.
     """
 
-    __slots__ = ("arguments", "arrays", "batch", "division", "dtype", "is_multiplied", "n_blocks", "states", "width")
+    __slots__ = (
+        *("arguments", "arrays", "batch", "division", "dtype", "in_use", "is_multiplied", "n_blocks", "states", "width"),
+    )
 
     def __init__(self, arrays: Arrays, batch: int):
         division = arrays.division
         self.arrays, self.batch, self.division, self.dtype = arrays, batch, division, division.dtype
         self.arguments, self.width, self.n_blocks = arrays.arguments, arrays.width, arrays.n_blocks
         self.states: np.ndarray | None = None
-        self.is_multiplied = False
+        self.is_multiplied, self.in_use = False, threading.Lock()
 
     def __del__(self):
         if self.arrays.is_pooled:

@@ -21,7 +21,8 @@ class SecondOrder:
 
     def n_bytes(self, batch: int, dtype: np.dtype) -> int:
         """Memory of a Hessian-vector product besides its inputs and outputs."""
-        return 2 * n_threads() * self._engine.n_bytes(1, dtype)
+        at_once = min(n_threads(), max(1, batch))
+        return 2 * at_once * self._engine.n_bytes(1, dtype) + 3 * self._engine.angle_bytes(batch, True, dtype, True)
 
     def second(self, inputs, weights, cotangents, v_inputs, v_weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Derivatives of sum v . vjp(inputs, weights, cotangents) by inputs, weights and cotangents.

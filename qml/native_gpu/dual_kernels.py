@@ -1,10 +1,9 @@
 """The Triton kernels of dual states: how states, values and gradients grow along a direction of all angles."""
 
-import triton
 import triton.language as tl
 
 from qml.native_gpu.dual_tiles import dual_backward, dual_forward
-from qml.native_gpu.kernels import initial, kernel, tile_of, whole_states, write_values
+from qml.native_gpu.kernels import initial, kernel, load_rows, store_rows, tile_of, whole_states, write_values
 from qml.native_gpu.observing import add_lambda, part_of
 
 
@@ -46,19 +45,6 @@ def second(
         tl.store(of_start + place, 2 * d_bra_re, mask=inside)
 
 
-@triton.jit
-def _load(states, place, other):
-    """(re, im) of a tile's rows."""
-    return tl.load(states + place), tl.load(states + other + place)
-
-
-@triton.jit
-def _store(states, place, other, re, im):
-    """A tile's rows, put where `_load` takes them from."""
-    tl.store(states + place, re)
-    tl.store(states + other + place, im)
-
-
 @kernel
 def dual_pass(
     operations, reads, stages, first, last, half, cos, sin, rates, states, derivatives, batch, basis, outside, n_outside,
@@ -71,13 +57,13 @@ def dual_pass(
         re = tl.where(row == 0, 1.0, 0.0).to(cos.dtype.element_ty)
         im, d_re, d_im = re * 0, re * 0, re * 0
     else:
-        re, im = _load(states, place, other)
-        d_re, d_im = _load(derivatives, place, other)
+        re, im = load_rows(states, place, other)
+        d_re, d_im = load_rows(derivatives, place, other)
     re, im, d_re, d_im = dual_forward(
         re, im, d_re, d_im, entry, base, sample, operations, reads, stages, first, last, half, cos, sin, rates, WIDE
     )  # fmt: skip
-    _store(states, place, other, re, im)
-    _store(derivatives, place, other, d_re, d_im)
+    store_rows(states, place, other, re, im)
+    store_rows(derivatives, place, other, d_re, d_im)
 
 
 @kernel
@@ -93,10 +79,10 @@ def dual_pass_back(
     """
     sample, base, entry, row = tile_of(basis, outside, n_outside, QUBITS, TILE)
     place, other = (sample << QUBITS) + row, batch.to(tl.int64) << QUBITS
-    re, im = _load(states, place, other)
-    d_re, d_im = _load(derivatives, place, other)
-    bra_re, bra_im = _load(bras, place, other)
-    d_bra_re, d_bra_im = _load(bra_derivatives, place, other)
+    re, im = load_rows(states, place, other)
+    d_re, d_im = load_rows(derivatives, place, other)
+    bra_re, bra_im = load_rows(bras, place, other)
+    d_bra_re, d_bra_im = load_rows(bra_derivatives, place, other)
     re, im, d_re, d_im, bra_re, bra_im, d_bra_re, d_bra_im = dual_backward(
         re, im, d_re, d_im, bra_re, bra_im, d_bra_re, d_bra_im, entry, base, sample,
         operations, reads, stages, first, last, half, cos, sin, rates,
@@ -109,9 +95,9 @@ def dual_pass_back(
         tl.store(bra_derivatives + place, d_bra_re)
         if STORE == 2:
             tl.store(bra_derivatives + other + place, d_bra_im)
-            _store(bras, place, other, bra_re, bra_im)
-            _store(derivatives, place, other, d_re, d_im)
-            _store(states, place, other, re, im)
+            store_rows(bras, place, other, bra_re, bra_im)
+            store_rows(derivatives, place, other, d_re, d_im)
+            store_rows(states, place, other, re, im)
 
 
 @kernel
@@ -122,8 +108,8 @@ def measure_growth(
     """(terms, B * tiles): parts of how <state| P |state> grows, as `kernels.measure` has those of itself."""
     sample, base, entry, row = tile_of(basis, outside, n_outside, QUBITS, TILE)
     place, other = (sample << QUBITS) + row, batch.to(tl.int64) << QUBITS
-    re, im = _load(states, place, other)
-    d_re, d_im = _load(derivatives, place, other)
+    re, im = load_rows(states, place, other)
+    d_re, d_im = load_rows(derivatives, place, other)
     for t in range(first, last):
         part = part_of(terms, t, entry, base, re, im, d_re, d_im)
         tl.store(partial + t * (batch.to(tl.int64) * tiles) + tl.program_id(0), 2 * tl.sum(part, 0))

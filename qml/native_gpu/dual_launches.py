@@ -45,42 +45,14 @@ class DualLaunches(Launches):
         return gradients, of_start
 
     def _in_memory(self, angles, start, start_rates, batch: int, cotangents, growth):
-        states, derivatives = self._forward(angles, start, start_rates, batch)
-        self._measure_growth(states, derivatives, batch, growth)
-        gradients = self._room_of_gradients(batch)
-        four = states, derivatives, *(self._weighed(given, batch, cotangents) for given in (states, derivatives))
-        for k, (first, last, *shape) in reversed(list(enumerate(self._passes))):
-            store = 2 if k else int(start is not None)
-            dual_kernels.dual_pass_back[(batch * self._tiles,)](
-                *self._program, first, last, *angles, *four, gradients, batch, self._tiles, *shape,
-                QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, STORE=store, WIDE=self._wide,
-                num_warps=self._warps(True, 2), **FUSED,
-            )  # fmt: skip
-        return gradients, None if start is None else 2 * four[3][0]
+        held = self._pass_all(dual_kernels.dual_pass, angles, (start, start_rates), batch)
+        self._measure(dual_kernels.measure_growth, held, batch, growth)
+        held += [self._weighed(states, batch, cotangents) for states in held]
+        gradients, has_start = self._room_of_gradients(batch), start is not None
+        return gradients, self._pass_all_back(dual_kernels.dual_pass_back, angles, held, batch, gradients, has_start)
 
     def tangents(self, trigonometry, rates, start, start_rates, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Final states and their derivatives, (2, B, 2^n) each, by row of the normal form."""
         with self._on_device():
-            return self._forward((*trigonometry, rates), start, start_rates, batch)
-
-    def _forward(self, angles, start, start_rates, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        states, derivatives = self._states(batch), self._states(batch)
-        if start is not None:
-            states[0], states[1] = start, 0
-            derivatives[0], derivatives[1] = start_rates, 0
-        for k, (first, last, *shape) in enumerate(self._passes):
-            dual_kernels.dual_pass[(batch * self._tiles,)](
-                *self._program, first, last, *angles, states, derivatives, batch, *shape,
-                QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, IS_FIRST=k == 0 and start is None, WIDE=self._wide,
-                num_warps=self._warps(False, 2), **FUSED,
-            )  # fmt: skip
-        return states, derivatives
-
-    def _measure_growth(self, states, derivatives, batch: int, growth: torch.Tensor) -> None:
-        partial = states.new_empty(max(1, self._n_terms), batch * self._tiles)
-        for first, last, *shape in self._readings:
-            dual_kernels.measure_growth[(batch * self._tiles,)](
-                states, derivatives, partial, self._terms, first, last, batch, self._tiles, *shape,
-                QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, num_warps=self._warps(False, 2), **FUSED,
-            )  # fmt: skip
-        self._collect(partial, self._of_terms, growth, batch, self._tiles)
+            angles = *trigonometry, rates
+            return tuple(self._pass_all(dual_kernels.dual_pass, angles, (start, start_rates), batch))

@@ -6,7 +6,7 @@ NaN angles give NaN values: to raise would mean to wait.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 import torch
@@ -182,7 +182,7 @@ class GpuEngine:
         inputs, weights, cotangents = (tensor.contiguous() for tensor in (inputs, weights, cotangents))
         launches = self.launches(weights, tuple(bool(need) for need in needs))
         pieces, states, known = self._left(kept, len(inputs), weights)
-        of_samples, of_weights = [], None
+        parts = []
         for piece in pieces:
             own = weights[piece] if weights.dim() == 2 else weights
             trigonometry, start, batch = self.prepared(launches, inputs[piece], own, known)
@@ -191,10 +191,8 @@ class GpuEngine:
                 states = launches.forward(trigonometry, start, batch, scratch, True)
             rows, shared, of_start = launches.backward(trigonometry, batch, states, cotangents[piece], start is not None)
             states = None
-            rows, shared = self.with_start(rows, shared, of_start, inputs[piece])
-            of_samples.append(rows)
-            of_weights = shared if of_weights is None else of_weights + shared
-        return self.split(of_samples, of_weights, inputs, weights)
+            parts.append(self.with_start(rows, shared, of_start, inputs[piece]))
+        return self.joined(parts, inputs, weights)
 
     def _left(self, kept: Kept | None, batch: int, weights: torch.Tensor):
         """(pieces of the batch, final states, trigonometry) for a gradient; states and trigonometry are of the whole batch.
@@ -218,13 +216,14 @@ class GpuEngine:
             shared = shared + whole[:, inputs.shape[1] :].sum(dim=0, dtype=torch.float64)
         return rows, shared
 
-    def split(self, of_samples: list, of_weights, inputs: torch.Tensor, weights: torch.Tensor):
-        """Derivatives in the shapes of inputs and weights, from those of pieces of the batch."""
-        if not of_samples:
+    def joined(self, parts: list[tuple[torch.Tensor, torch.Tensor]], inputs: torch.Tensor, weights: torch.Tensor):
+        """Derivatives in the shapes of inputs and weights, from those by samples and by shared weights of pieces."""
+        if not parts:
             return torch.zeros_like(inputs), torch.zeros_like(weights)
-        rows = of_samples[0] if len(of_samples) == 1 else torch.cat(of_samples)
+        of_samples, of_weights = zip(*parts)
+        rows = of_samples[0] if len(parts) == 1 else torch.cat(of_samples)
         if weights.dim() == 1:
-            return rows, of_weights.to(weights.dtype)
+            return rows, reduce(torch.add, of_weights).to(weights.dtype)
         if weights.shape[1] == 0:
             return rows, torch.zeros_like(weights)
         return tuple(part.clone() for part in rows.split([inputs.shape[1], weights.shape[1]], dim=1))

@@ -120,24 +120,34 @@ def tile_of(basis, outside, n_outside, QUBITS: tl.constexpr, TILE: tl.constexpr)
     return sample, base, entry, row ^ base
 
 
+@triton.jit
+def load_rows(states, place, other):
+    """(re, im) of a tile's rows; imaginary parts are `other` numbers behind the real ones."""
+    return tl.load(states + place), tl.load(states + other + place)
+
+
+@triton.jit
+def store_rows(states, place, other, re, im):
+    """A tile's rows, put where `load_rows` takes them from."""
+    tl.store(states + place, re)
+    tl.store(states + other + place, im)
+
+
 @kernel
 def one_pass(
     operations, reads, stages, first, last, half, cos, sin, states, batch, basis, outside, n_outside,
     QUBITS: tl.constexpr, TILE: tl.constexpr, IS_FIRST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Stages first to last on every tile of (2, B, 2^n) states in memory; the first pass starts from |0...0>."""
-    dtype = cos.dtype.element_ty
     sample, base, entry, row = tile_of(basis, outside, n_outside, QUBITS, TILE)
-    real = states + (sample << QUBITS) + row
-    imaginary = real + (batch.to(tl.int64) << QUBITS)
+    place, other = (sample << QUBITS) + row, batch.to(tl.int64) << QUBITS
     if IS_FIRST:
-        re = tl.where(row == 0, 1.0, 0.0).to(dtype)
-        im = (re * 0).to(dtype)
+        re = tl.where(row == 0, 1.0, 0.0).to(cos.dtype.element_ty)
+        im = re * 0
     else:
-        re, im = tl.load(real), tl.load(imaginary)
+        re, im = load_rows(states, place, other)
     re, im = forward(re, im, entry, base, sample, operations, reads, stages, first, last, half, cos, sin, WIDE)
-    tl.store(real, re)
-    tl.store(imaginary, im)
+    store_rows(states, place, other, re, im)
 
 
 @kernel
@@ -153,8 +163,8 @@ def one_pass_back(
     """
     sample, base, entry, row = tile_of(basis, outside, n_outside, QUBITS, TILE)
     place, other = (sample << QUBITS) + row, batch.to(tl.int64) << QUBITS
-    re, im = tl.load(states + place), tl.load(states + other + place)
-    bra_re, bra_im = tl.load(bras + place), tl.load(bras + other + place)
+    re, im = load_rows(states, place, other)
+    bra_re, bra_im = load_rows(bras, place, other)
     re, im, bra_re, bra_im = backward(
         re, im, bra_re, bra_im, entry, base, sample, operations, reads, stages, first, last, half, cos, sin,
         gradients, batch.to(tl.int64) * tiles, tl.program_id(0).to(tl.int64), 1, batch, WIDE,
@@ -166,8 +176,7 @@ def one_pass_back(
         tl.store(bras + place, bra_re)
         if STORE == 2:
             tl.store(bras + other + place, bra_im)
-            tl.store(states + place, re)
-            tl.store(states + other + place, im)
+            store_rows(states, place, other, re, im)
 
 
 @kernel
@@ -177,7 +186,7 @@ def measure(
     """(terms, B * tiles): parts of <state| P |state> from every tile, of terms first to last, which flip inside tiles."""
     sample, base, entry, row = tile_of(basis, outside, n_outside, QUBITS, TILE)
     place, other = (sample << QUBITS) + row, batch.to(tl.int64) << QUBITS
-    re, im = tl.load(states + place), tl.load(states + other + place)
+    re, im = load_rows(states, place, other)
     for t in range(first, last):
         part = part_of(terms, t, entry, base, re, im, re, im)
         tl.store(partial + t * (batch.to(tl.int64) * tiles) + tl.program_id(0), tl.sum(part, 0))
@@ -191,16 +200,15 @@ def weigh(
     """lambda += sum_k cotangents[b, k] O_k |state b>, of terms first to last, which flip within tiles; from zero first."""
     sample, base, entry, row = tile_of(basis, outside, n_outside, QUBITS, TILE)
     place, other = (sample << QUBITS) + row, batch.to(tl.int64) << QUBITS
-    re, im = tl.load(states + place), tl.load(states + other + place)
+    re, im = load_rows(states, place, other)
     if IS_FIRST:
         bra_re, bra_im = re * 0, re * 0
     else:
-        bra_re, bra_im = tl.load(bras + place), tl.load(bras + other + place)
+        bra_re, bra_im = load_rows(bras, place, other)
     bra_re, bra_im = add_lambda(
         bra_re, bra_im, re, im, entry, base, sample, terms, coefficients, first, last, cotangents, n_observables
     )  # fmt: skip
-    tl.store(bras + place, bra_re)
-    tl.store(bras + other + place, bra_im)
+    store_rows(bras, place, other, bra_re, bra_im)
 
 
 @kernel

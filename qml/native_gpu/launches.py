@@ -106,9 +106,9 @@ class Launches:
         with self._on_device():
             if self.plan.is_on_chip:
                 return self._run(trigonometry, start, batch, values, keep)
-            states = self._pass_all(trigonometry, start, batch)
-            self._measure(states, batch, values)
-            return states if keep else None
+            held = self._pass_all(kernels.one_pass, trigonometry, (start,), batch)
+            self._measure(kernels.measure, held, batch, values)
+            return held[0] if keep else None
 
     def _states(self, batch: int) -> torch.Tensor:
         return torch.empty(2, batch, 1 << self.plan.n_qubits, dtype=self.dtype, device=self.device)
@@ -126,24 +126,27 @@ class Launches:
         )  # fmt: skip
         return states if keep else None
 
-    def _pass_all(self, trigonometry, start, batch: int) -> torch.Tensor:
-        states = self._states(batch)
-        if start is not None:
-            states[0], states[1] = start, 0
+    def _pass_all(self, kernel, angles, starts: Sequence[torch.Tensor | None], batch: int) -> list[torch.Tensor]:
+        """Final states, (2, B, 2^n) for each of the starts, which are None or initial amplitudes."""
+        held = [self._states(batch) for _ in starts]
+        for states, start in zip(held, starts):
+            if start is not None:
+                states[0], states[1] = start, 0
         for k, (first, last, *shape) in enumerate(self._passes):
-            kernels.one_pass[(batch * self._tiles,)](
-                *self._program, first, last, *trigonometry, states, batch, *shape,
-                QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, IS_FIRST=k == 0 and start is None, WIDE=self._wide,
-                num_warps=self._warps(False), **FUSED,
+            kernel[(batch * self._tiles,)](
+                *self._program, first, last, *angles, *held, batch, *shape,
+                QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, IS_FIRST=k == 0 and starts[0] is None, WIDE=self._wide,
+                num_warps=self._warps(False, len(held)), **FUSED,
             )  # fmt: skip
-        return states
+        return held
 
-    def _measure(self, states: torch.Tensor, batch: int, values: torch.Tensor) -> None:
-        partial = states.new_empty(max(1, self._n_terms), batch * self._tiles)
+    def _measure(self, kernel, held: Sequence[torch.Tensor], batch: int, values: torch.Tensor) -> None:
+        """Fills `values`, (B, K), with what the kernel finds in states."""
+        partial = values.new_empty(max(1, self._n_terms), batch * self._tiles)
         for first, last, *shape in self._readings:
-            kernels.measure[(batch * self._tiles,)](
-                states, partial, self._terms, first, last, batch, self._tiles, *shape,
-                QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, num_warps=self._warps(False), **FUSED,
+            kernel[(batch * self._tiles,)](
+                *held, partial, self._terms, first, last, batch, self._tiles, *shape,
+                QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, num_warps=self._warps(False, len(held)), **FUSED,
             )  # fmt: skip
         self._collect(partial, self._of_terms, values, batch, self._tiles)
 
@@ -174,8 +177,11 @@ class Launches:
         """
         gradients = self._room_of_gradients(batch)
         with self._on_device():
-            back = self._run_back if self.plan.is_on_chip else self._pass_all_back
-            of_start = back(trigonometry, batch, states, cotangents, gradients, has_start)
+            if self.plan.is_on_chip:
+                of_start = self._run_back(trigonometry, batch, states, cotangents, gradients, has_start)
+            else:
+                held = states, self._weighed(states, batch, cotangents)
+                of_start = self._pass_all_back(kernels.one_pass_back, trigonometry, held, batch, gradients, has_start)
             return *self._collected(gradients, batch), of_start
 
     def _room_of_gradients(self, batch: int) -> torch.Tensor:
@@ -201,13 +207,13 @@ class Launches:
         )  # fmt: skip
         return of_start
 
-    def _pass_all_back(self, trigonometry, batch: int, states, cotangents, gradients, has_start: bool):
-        bras = self._weighed(states, batch, cotangents)
+    def _pass_all_back(self, kernel, angles, held: Sequence[torch.Tensor], batch: int, gradients, has_start: bool):
+        """Fills `gradients` from states and lambdas, which are used up; derivatives by amplitudes, from the last of them."""
         for k, (first, last, *shape) in reversed(list(enumerate(self._passes))):
-            store = 2 if k else int(has_start)  # before the first pass, only Re lambda is read, and by amplitudes alone
-            kernels.one_pass_back[(batch * self._tiles,)](
-                *self._program, first, last, *trigonometry, states, bras, gradients, batch, self._tiles,
-                *shape, QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, STORE=store, WIDE=self._wide,
-                num_warps=self._warps(True), **FUSED,
+            store = 2 if k else int(has_start)  # before the first pass, only real parts are read, and by amplitudes alone
+            kernel[(batch * self._tiles,)](
+                *self._program, first, last, *angles, *held, gradients, batch, self._tiles, *shape,
+                QUBITS=self.plan.n_qubits, TILE=self.plan.tile_bits, STORE=store, WIDE=self._wide,
+                num_warps=self._warps(True, len(held) // 2), **FUSED,
             )  # fmt: skip
-        return 2 * bras[0] if has_start else None
+        return 2 * held[-1][0] if has_start else None

@@ -22,14 +22,12 @@ class SecondOrder:
         engine, cotangents = self._engine, cotangents.contiguous()
         inputs, weights, v_inputs, v_weights = (t.contiguous() for t in (inputs, weights, v_inputs, v_weights))
         growth = torch.empty_like(cotangents)
-        of_samples, of_weights = [], None
+        parts = []
         for piece in engine.pieces(len(inputs), weights, True, is_dual=True):
             launches, prepared = self._prepared(inputs, weights, v_inputs, v_weights, piece)
             rows, shared, of_start = launches.second(*prepared, cotangents[piece], growth[piece])
-            rows, shared = engine.with_start(rows, shared, of_start, inputs[piece])
-            of_samples.append(rows)
-            of_weights = shared if of_weights is None else of_weights + shared
-        return *engine.split(of_samples, of_weights, inputs, weights), growth
+            parts.append(engine.with_start(rows, shared, of_start, inputs[piece]))
+        return *engine.joined(parts, inputs, weights), growth
 
     def tangents(self, inputs, weights, v_inputs, v_weights) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, 2^n) complex final states and their derivatives along v, but for phases (`qml.metric.tangents`).

@@ -28,13 +28,16 @@ def token(thing: Any) -> list:
 
 
 def told(thing: Any) -> list:
-    """Its class and, where it has them, its name, its options and its noise; objects that differ in more look alike."""
+    """Its class and, where it has them, its name, its options and its noise; objects that differ in more look alike.
+
+    Of a noise model its errors are told.
+    """
     kind, options = type(thing), getattr(thing, "options", None)
     return [
         f"{kind.__module__}.{kind.__qualname__}",
         called(thing),
         {str(key): _plain(value) for key, value in options.items()} if isinstance(options, Mapping) else None,
-        _plain(getattr(thing, "noise", None)),
+        _plain(thing if hasattr(thing, "noise_instructions") else getattr(thing, "noise", None)),
     ]
 
 

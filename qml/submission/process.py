@@ -39,6 +39,14 @@ def perform(backend: Any, circuit: Any, operators: list | None, shots: int | Non
 class SimulatorProcess(ChildProcess):
     """A process that performs one request after the other, started when it is needed."""
 
+    def prepare(self, request: dict) -> None:
+        """The process runs, and has the backend that a request of `as_request` names.
+
+        Raises:
+            LabError: as `perform` would.
+        """
+        self.perform({name: request[name] for name in ("backend", "options")})
+
     def perform(self, request: dict) -> dict:
         """The reply to a request of `as_request`.
 
@@ -97,15 +105,18 @@ def _serve() -> None:
 
 
 def answer(request: dict) -> dict:
-    """What the backend that a request of `as_request` names finds."""
+    """What the backend that a request of `as_request` names finds; without a circuit nothing, but it is prepared."""
     from qiskit import qpy
 
     from circuits.observables import parse
 
+    backend = _backend(request["backend"], json.dumps(request["options"], sort_keys=True))
+    if "circuit" not in request:
+        backend.prepare()
+        return {}
     circuit = qpy.load(io.BytesIO(base64.b64decode(request["circuit"])))[0]
     texts = request["observables"]
     operators = None if texts is None else [parse(text) for text in texts]
-    backend = _backend(request["backend"], json.dumps(request["options"], sort_keys=True))
     return perform(backend, circuit, operators, request["shots"], request["seed"], request["id"])
 
 

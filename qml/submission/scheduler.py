@@ -61,8 +61,6 @@ class Scheduler:
                 self._changed.wait()
             task = self._waiting.popleft()
             self._running[task] = worker
-            if task.time_limit is not None:
-                task.deadline = time.monotonic() + task.time_limit
             return task
 
     def leave(self, task: Task) -> None:

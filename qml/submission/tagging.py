@@ -50,7 +50,8 @@ def _settled(store: Store, records: list[dict], tag: str | None, reuse: bool, is
     # One result answers one circuit: the same circuit asked for twice wants two samples.
     answers: dict[tuple, list[dict]] = {}
     asked = {record["fingerprint"] for record in records} - {None} if reuse else ()
-    for row in store.answers(asked):
+    given = {row["id"] for row in before.values()}
+    for row in (row for row in store.answers(asked) if row["id"] not in given):
         answers.setdefault((row["fingerprint"], row["seed"] if is_seeded else None), []).append(row)
     settled = Settled()
     for record in records:

@@ -6,6 +6,7 @@ job's row and hands the outcome over; what comes later finds it ended and change
 
 import concurrent.futures
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from circuits.errors import LabError
+from qml.job_rows import encode
 from qml.store import Store, now
 from qml.submission.owners import this_process
 from qml.submission.process import SimulatorProcess, one_line
+
+PATIENCE = 600.0  # seconds for which another process may be writing: what was computed is not to be lost to that
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ class Result:
 class Runner(Protocol):
     """What computes a job: this process, a process of its own, or a cluster."""
 
+    def prepare(self) -> None:
+        """What is done once, and takes none of a job's time, is done."""
+
     def perform(self) -> dict:
         """The result, as `Result.from_plain` reads it."""
 
@@ -56,6 +63,9 @@ class Here:
     """Runs in this process's thread; nothing can stop it, but nothing waits for it either."""
 
     run: Callable[[], dict]
+
+    def prepare(self) -> None:
+        """Nothing: this process is there."""
 
     def perform(self) -> dict:
         return self.run()
@@ -70,6 +80,10 @@ class InProcess:
 
     simulator: SimulatorProcess
     request: dict
+
+    def prepare(self) -> None:
+        """The process is there, with its simulator."""
+        self.simulator.prepare(self.request)
 
     def perform(self) -> dict:
         return self.simulator.perform(self.request)
@@ -88,7 +102,7 @@ class Task:
     Attributes:
         runner: makes what computes it, given the simulator's process of the thread it runs in.
         limit: it starts when fewer tasks than this are running.
-        time_limit: seconds of running after which it fails; None for as long as it takes.
+        time_limit: seconds of running after which it fails, its simulator's start apart; None for as long as it takes.
     """
 
     job_id: str
@@ -108,7 +122,11 @@ class Task:
             return
         try:
             self._active = self.runner(simulator)
+            if self.time_limit is not None:
+                self._active.prepare()
+                self.deadline = time.monotonic() + self.time_limit
             plain = self._active.perform()
+            encode(plain, "the result")  # else its row would stay that of a running job
             result = Result.from_plain(plain)
         except BaseException as error:
             failure = error if isinstance(error, LabError) else LabError(one_line(error))
@@ -148,7 +166,7 @@ class Task:
             if self.future.done():
                 return False
             try:
-                with Store(self.path) as store:
+                with Store(self.path, busy_seconds=PATIENCE) as store:
                     is_mine = store.start(self.job_id, this_process())
             except LabError as error:
                 self.future.set_exception(error)
@@ -164,7 +182,7 @@ class Task:
             if self.future.done():
                 return False
             try:
-                with Store(self.path) as store:
+                with Store(self.path, busy_seconds=PATIENCE) as store:
                     (is_mine,) = store.finish([(self.job_id, fields)], this_process())
             except LabError as error:
                 self.future.set_exception(error)  # the row cannot tell
