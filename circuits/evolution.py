@@ -13,7 +13,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Gate as QiskitGate
 from qiskit.circuit import ParameterExpression
 from qiskit.circuit.library import HamiltonianGate, PauliEvolutionGate, UnitaryGate
-from qiskit.quantum_info import PauliList, SparsePauliOp
+from qiskit.quantum_info import PauliList, SparseObservable, SparsePauliOp
 from qiskit.synthesis import MatrixExponential
 
 from circuits.errors import LabError
@@ -21,6 +21,10 @@ from circuits.paulis import masks
 
 Terms = list[tuple[str, float | ParameterExpression]]  # label, its last letter on qubit 0, and coefficient
 ROUNDING = 1e-14  # below which a string of a Hermitian matrix is none
+NO_SECOND_DERIVATIVES = (
+    "an evolution by a sum that does not commute has first derivatives alone: for second ones and the metric tensor write "
+    "it as a product formula, such as a PauliEvolutionGate"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +149,8 @@ def exact_terms(gate) -> Terms | None:
         return list(zip(gate.labels, gate.params))
     if kind is PauliEvolutionGate:
         operators = gate.operator if isinstance(gate.operator, list) else [gate.operator]
+        if any(_has_projectors(operator) for operator in operators):  # k are 2^k strings, but k controls by definition
+            return None
         sums = [o if isinstance(o, SparsePauliOp) else SparsePauliOp.from_sparse_observable(o) for o in operators]
         terms = [(label, gate.time * float(c.real)) for o in sums for label, c in zip(o.paulis.to_labels(), o.coeffs)]
         return terms if isinstance(gate.synthesis, MatrixExponential) or len(parts(terms)) == len(dict(terms)) else None
@@ -154,13 +160,18 @@ def exact_terms(gate) -> Terms | None:
     return None
 
 
+def _has_projectors(operator) -> bool:
+    return isinstance(operator, SparseObservable) and any(term.name not in ("X", "Y", "Z") for term in operator.bit_terms)
+
+
 def parts(terms: Terms) -> list[Terms]:
     """Sums that commute with one another, so that the evolution is the product of theirs."""
     summed: dict[str, float | ParameterExpression] = {}
     for label, coefficient in terms:
         summed[label] = summed[label] + coefficient if label in summed else coefficient
     labels = [label for label, c in summed.items() if isinstance(c, ParameterExpression) or c != 0]
-    clashes = [~PauliList(labels).commutes(string) for string in PauliList(labels)] if labels else []
+    strings = PauliList(labels) if labels else []
+    clashes = [~strings.commutes(string) for string in strings]
     part = np.arange(len(labels))
     for place, clash in enumerate(clashes):
         touched = np.unique(part[clash | (np.arange(len(labels)) == place)])

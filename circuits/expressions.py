@@ -90,4 +90,7 @@ def _formula(slot: ParameterExpression, column: dict[Parameter, int]) -> sympy.E
             f"the angle {slot} has no symbolic form: write powers with a parameter as exponent with exp and log"
         )
     names = {parameter.name: j for parameter, j in column.items()}
-    return formula.xreplace({s: sympy.Symbol(f"p{names[s.name]}", real=True) for s in formula.free_symbols})
+    formula = formula.xreplace({s: sympy.Symbol(f"p{names[s.name]}", real=True) for s in formula.free_symbols})
+    if formula.has(sympy.I) and sympy.im(sympy.expand(formula)) != 0:
+        raise LabError(f"the angle {slot} is complex: angles must be real")
+    return formula

@@ -12,9 +12,9 @@ import autoray
 import numpy as np
 import pennylane as qp
 from qiskit import QuantumCircuit
-from qiskit.circuit import Gate as QiskitGate
-from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
+from qiskit.circuit import AnnotatedOperation, Parameter, ParameterExpression, ParameterVector
 from qiskit.circuit import library as lib
+from qiskit.circuit.annotated_operation import ControlModifier
 from qiskit.quantum_info import Pauli, SparsePauliOp
 
 from circuits.errors import LabError, Unsupported
@@ -24,6 +24,7 @@ from circuits.program import Gate, Rotation
 # --- programs to PennyLane operations ---------------------------------------------------------------------------------
 
 ISING = {"XX": qp.IsingXX, "YY": qp.IsingYY, "ZZ": qp.IsingZZ}
+NEARLY = 1e-5  # unitary, in single precision
 SINGLE = {"X": qp.RX, "Y": qp.RY, "Z": qp.RZ}
 
 
@@ -276,6 +277,9 @@ def _append(circuit: QuantumCircuit, op: qp.operation.Operator, qubits: list[int
 
 
 def _unitary(matrix: np.ndarray) -> lib.UnitaryGate:
+    if matrix.dtype in (np.complex64, np.float32):  # unitary to seven digits, where Qiskit asks for eight
+        left, singular, right = np.linalg.svd(matrix.astype(complex))
+        matrix = left @ right if np.abs(singular - 1).max() < NEARLY else matrix
     try:
         return lib.UnitaryGate(matrix)
     except ValueError:  # PennyLane's metric tensor puts generators of controlled gates into circuits
@@ -301,7 +305,7 @@ def _append_modified(circuit: QuantumCircuit, op, qubits: list[int], depth: int)
     state = sum(1 << j for j, value in enumerate(op.control_values) if value)
     for item in base.data:
         targets = [place[op.base.wires[base.find_bit(bit).index]] for bit in item.qubits]
-        gate: QiskitGate = item.operation.control(len(op.control_wires), ctrl_state=state, annotated=True)
+        gate = AnnotatedOperation(item.operation, ControlModifier(len(op.control_wires), state))
         circuit.append(gate, [*(place[w] for w in order[: len(op.control_wires)]), *targets])
 
 

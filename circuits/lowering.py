@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import AnnotatedOperation, ControlFlowOp, ControlledGate, Delay, Gate, Instruction, Operation
+from qiskit.circuit import AnnotatedOperation, ControlFlowOp, ControlledGate, Delay, Instruction, Operation
 from qiskit.circuit import library as lib
 from qiskit.circuit.annotated_operation import ControlModifier, InverseModifier
 from qiskit.circuit.exceptions import CircuitError
@@ -161,7 +161,8 @@ def _append_controlled(builder: Builder, gate: ControlledGate, qubits, controls,
     count = gate.num_ctrl_qubits
     inner = (*controls, *qubits[:count])
     inner_state = state | gate.ctrl_state << len(controls)
-    if gate.base_gate.num_qubits != len(qubits) - count or _is_left_free(gate):  # several targets, such as MCMT
+    is_of_cu = isinstance(gate.base_gate, lib.UGate) and len(gate.params) == 4  # a controlled CU, whose phase U has not
+    if gate.base_gate.num_qubits != len(qubits) - count or is_of_cu or _is_left_free(gate):  # several targets: MCMT
         _append_composite(builder, gate, qubits, controls, state)
     elif isinstance(gate, lib.CUGate):
         *angles, phase = gate.params
@@ -172,10 +173,10 @@ def _append_controlled(builder: Builder, gate: ControlledGate, qubits, controls,
 
 
 def _is_left_free(gate: ControlledGate) -> bool:
-    """Whether Qiskit bound the parameters of the gate's definition, and not those within the gate that it controls."""
-    definition = gate.base_gate.definition if type(gate.base_gate) is Gate else None
-    free = {p for value in gate.params for p in getattr(value, "parameters", ())}
-    return definition is not None and not free.issuperset(definition.parameters)
+    """Whether Qiskit may have bound parameters of the gate's definition, and not those within the gate that it controls."""
+    definition = getattr(gate.base_gate, "_definition", None)
+    is_listed = getattr(gate.base_gate, "base_class", type(gate.base_gate)) in {*ROTATIONS, *PHASES, *MATRICES}
+    return definition is not None and not is_listed and list(definition.parameters) != list(gate.params)
 
 
 def _append_annotated(builder: Builder, gate: AnnotatedOperation, qubits, controls, state) -> None:
@@ -226,7 +227,10 @@ def _append_exponential(builder: Builder, terms: Terms, qubits, controls, state)
 
 
 def _append_composite(builder: Builder, gate: Operation, qubits, controls, state) -> None:
-    definition = getattr(gate, "definition", None)
+    try:
+        definition = getattr(gate, "definition", None)
+    except (CircuitError, TypeError):  # it takes numbers to define itself
+        definition = None
     if definition is not None and definition.num_clbits == 0:
         append_circuit(builder, definition, qubits, controls, state)
         return

@@ -1,13 +1,14 @@
 """What surrounds a circuit's gates: its measurements split off, bits that nothing uses, names that mislead."""
 
 from qiskit import QuantumCircuit
-from qiskit.circuit import Barrier, CircuitInstruction, ControlFlowOp, Delay, Measure, Reset
-from qiskit.circuit.library import Initialize
+from qiskit.circuit import Barrier, CircuitInstruction, ControlFlowOp, Delay, Gate, Instruction, Measure, Reset
+from qiskit.circuit.library import Initialize, get_standard_gate_name_mapping
 
 from circuits.errors import LabError, Unsupported
 
 READS_NOTHING = "the circuit measures nothing: add circuit.measure_all()"
 SPECIAL = {"barrier": Barrier, "measure": Measure, "reset": Reset, "delay": Delay, "initialize": Initialize}
+STANDARD = frozenset(get_standard_gate_name_mapping())
 
 
 def split_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[int, int]]:
@@ -50,17 +51,44 @@ def without_idle_bits(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 def without_lookalikes(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit with gates of one's own opened whose names mean something else to Qiskit's passes and to Aer."""
-    if not any(map(_is_lookalike, circuit.data)):
+    """The circuit with gates of one's own opened whose names mean something else to Qiskit's passes and to Aer.
+
+    Also where they are inside other gates of one's own, or in the blocks of control flow.
+    """
+    if not _misleads(circuit, {}):
         return circuit
     plain = circuit.copy_empty_like()
+    known: dict[int, bool] = {}
     for item in circuit.data:
-        if _is_lookalike(item) and item.operation.definition is not None:
-            plain.compose(item.operation.definition, item.qubits, item.clbits, inplace=True)
+        operation = item.operation
+        if isinstance(operation, ControlFlowOp):
+            blocks = [without_lookalikes(block) for block in operation.blocks]
+            plain.append(operation.replace_blocks(blocks), item.qubits, item.clbits)
+        elif operation.definition is not None and (_is_lookalike(item) or _hides(operation, known)):
+            plain.compose(without_lookalikes(operation.definition), item.qubits, item.clbits, inplace=True)
         else:
             plain.append(item)
     return plain
 
 
+def _misleads(circuit: QuantumCircuit, known: dict[int, bool]) -> bool:
+    return any(_is_lookalike(item) or _hides(item.operation, known) for item in circuit.data)
+
+
+def _hides(operation, known: dict[int, bool]) -> bool:
+    """Whether something inside the operation looks like what it is not; `known` keeps what was found by definition."""
+    if isinstance(operation, ControlFlowOp):
+        return any(_misleads(block, known) for block in operation.blocks)
+    if type(operation) not in (Gate, Instruction) or operation.definition is None:
+        return False
+    key = id(operation.definition)
+    if key not in known:
+        known[key] = _misleads(operation.definition, known)
+    return known[key]
+
+
 def _is_lookalike(item: CircuitInstruction) -> bool:
-    return item.name in SPECIAL and not isinstance(item.operation, SPECIAL[item.name])
+    if item.name in SPECIAL:
+        return not isinstance(item.operation, SPECIAL[item.name])
+    # Asked of the operation's own kind alone: a circuit's standard gates are made anew whenever they are looked at.
+    return item.name in STANDARD and not item.is_standard_gate() and type(item.operation) in (Gate, Instruction)

@@ -20,6 +20,7 @@ class Binding(torch.nn.Module):
     Attributes:
         slots: which slots are which, for `Backend.compile`.
         is_identity: whether angles are the inputs and the weights as they are.
+        mixes_weights: whether what goes with the samples depends on weights too.
         dtype: of the constants in angles.
     """
 
@@ -32,11 +33,11 @@ class Binding(torch.nn.Module):
         self.slots = Slots(tuple(varying), tuple(s for s, flag in enumerate(of_samples) if not flag))
         expressions = [program.slots[s] for s in varying]
         held = {parameter for slot in expressions for parameter in slot.parameters}
-        self._mixed = not held.isdisjoint(weights)
+        self.mixes_weights = not held.isdisjoint(weights)
         columns = [varying.index(s) for s in program.amplitudes]
-        self._varying = Angles(analyse(expressions, [*inputs, *weights] if self._mixed else inputs), columns)
+        self._varying = Angles(analyse(expressions, [*inputs, *weights] if self.mixes_weights else inputs), columns)
         self._fixed = Angles(analyse([program.slots[s] for s in self.slots.weights], weights))
-        self.is_identity = not self._mixed and self._varying.is_identity and self._fixed.is_identity
+        self.is_identity = not self.mixes_weights and self._varying.is_identity and self._fixed.is_identity
         self.dtype = self._fixed._offset.dtype
 
     def _apply(self, fn, recurse=True):
@@ -47,7 +48,7 @@ class Binding(torch.nn.Module):
     def forward(self, inputs: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, n_input_slots) and (n_weight_slots,) or, for one weight vector per sample, (B, n_weight_slots)."""
         parameters = inputs
-        if self._mixed:
+        if self.mixes_weights:
             rows = weights.expand(len(inputs), weights.shape[-1])
             parameters = torch.cat([inputs, rows], dim=-1)
         # Without the calls of two more modules, which at four qubits are a tenth of a step.

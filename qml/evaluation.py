@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from circuits.errors import Unsupported
+from circuits.evolution import NO_SECOND_DERIVATIVES
 from qml import costs
 from qml.backends.base import Compiled, check_shots
 from qml.gradients.base import GradientMethod
@@ -12,6 +13,8 @@ from qml.seeds import child
 from qml.shifts import shifted
 
 CHUNK_ROWS = 4096  # angle rows per call of a backend: enough to fill it, little enough to hold
+# Keys of what gradients draw, below which no two share a stream; those of values are the numbers of their groups.
+OF_GRADIENTS, OF_SECOND = 1 << 30, (1 << 30) + 1
 
 
 class Evaluation:
@@ -64,6 +67,8 @@ class Evaluation:
         """Derivatives of sum_bk cotangents[b, k] <O_k>_b, in the shapes of `inputs` and `weights`."""
         if len(inputs) == 0:
             return np.zeros_like(inputs), np.zeros_like(weights)
+        if self.is_random:  # or a derivative of the loss would depend on the noise of the values in it
+            seed = child(seed, OF_GRADIENTS)
         if not costs.is_open():
             return self.method.vjp(self, inputs, weights, cotangents, seed, kept, needs)
         with costs.for_gradients():
@@ -78,10 +83,13 @@ class Evaluation:
         Cost: about 2.5 gradients on backend native; elsewhere two to four gradients per slot.
 
         Raises:
-            Unsupported: the method is no exact derivative that a rule could differentiate again, or draws numbers itself.
+            Unsupported: the method is no exact derivative that a rule could differentiate again, or draws numbers itself;
+                an evolution by a sum that does not commute.
         """
         program = self.compiled.program
-        if not self.method.exact or (self.method.draws(program) and not program.is_evolving):
+        if program.is_evolving:
+            raise Unsupported(NO_SECOND_DERIVATIVES)
+        if not self.method.exact or self.method.draws(program):
             raise Unsupported(
                 f"diff_method {self.method.name!r} has no second derivative: use 'adjoint' or 'parameter-shift'"
             )
@@ -101,7 +109,7 @@ class Evaluation:
             return totals[0], np.zeros_like(weights), of_cotangents
         parts = shifted(self.compiled.program, self.compiled.slots, inputs, weights, CHUNK_ROWS // 4)
         for index, part in enumerate(parts):
-            own = child(seed, index)
+            own = child(seed, OF_SECOND, index)
             directions = np.where(part.is_input[:, None], *_columns(part.place, v_inputs, v_weights))
             factors = (part.coefficients[:, None] * directions)[:, :, None]  # (R, B, 1)
             repeated = np.tile(cotangents, (len(part.place), 1))

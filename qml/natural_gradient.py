@@ -62,7 +62,7 @@ class NaturalGradient(torch.optim.Optimizer):
             raise LabError(f"the natural gradient needs a model with one QuantumLayer, this one has {len(layers)}")
         self.layer = layers[0]
         self.approximation, self.damping, self._seed, self._length = approximation, damping, seed, step
-        self._owners = self._checked_blocks(blocks)
+        self._owners = self._checked_blocks(blocks, approximation == "block-diagonal")
         super().__init__(model.parameters(), {"lr": lr})
         self._quantum = [getattr(self.layer, name) for name in self.layer._vectors]
         turns = set(self.layer.circuit.parameters)
@@ -82,13 +82,13 @@ class NaturalGradient(torch.optim.Optimizer):
         super().__setstate__(state)
         self._listen()
 
-    def _checked_blocks(self, blocks: Iterable[int] | None) -> np.ndarray:
+    def _checked_blocks(self, blocks: Iterable[int] | None, are_used: bool) -> np.ndarray | None:
         """(n_weights,): the block of each weight."""
         n_weights = len(self.layer.weight_parameters)
         if n_weights == 0:
             raise LabError("the circuit has no weights to step")
         if blocks is None:
-            return layers_of_weights(self.layer._program, self.layer.weight_parameters)
+            return layers_of_weights(self.layer._program, self.layer.weight_parameters) if are_used else None
         sizes = [int(size) for size in blocks]
         if sum(sizes) != n_weights or min(sizes) < 1:
             raise LabError(f"blocks must be sizes that add up to the {n_weights} weights, got {sizes}")

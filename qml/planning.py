@@ -22,7 +22,8 @@ class Plan:
     """The cost of training steps, before the first.
 
     Attributes:
-        circuits, shots: of values and derivatives, exact.
+        circuits, shots: of values and derivatives, exact; an adjoint gradient of more states than are kept, 32 MiB of them,
+            prepares each once more, which a ledger counts and this does not.
         peak_bytes: of states at one time.
         seconds: from short trials on this machine, to within a factor of two on an idle one.
         once: those of them in which the method prepares circuits of its own, before the first gradient only.
@@ -61,11 +62,12 @@ def plan(layer: QuantumLayer, batch_size: int = 1, n_steps: int = 1, input_gradi
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise LabError(f"{name} must be a whole number of at least 1, got {value!r}")
     evaluation = layer._evaluation
-    needs = input_gradients and layer.n_inputs > 0, bool(layer._binding.slots.weights)
+    binding = layer._binding
+    needs = (input_gradients and layer.n_inputs > 0) or binding.mixes_weights, bool(binding.slots.weights)
     of_values = batch_size * evaluation.n_bases
     of_gradient = evaluation.method.circuits(evaluation, batch_size, needs)
     circuits = n_steps * (of_values + of_gradient)
-    rows = of_gradient // evaluation.n_bases
+    rows = of_gradient // max(1, evaluation.n_bases)
     at_once = max(batch_size, min(rows, CHUNK_ROWS // batch_size * batch_size))
     is_sweep = rows == 0 and any(needs)  # a gradient that is no circuit
     n_bytes = evaluation.compiled.n_bytes(at_once, _dtype(layer), gradient=is_sweep)

@@ -115,7 +115,8 @@ class PlateauWatch:
         if not len(inputs):
             return
         square = float(cotangents.to(torch.float64).square().sum())
-        inputs, cotangents = inputs[:MOST_SAMPLES].clone(), cotangents[:MOST_SAMPLES].clone()
+        kept = torch.argsort(~cotangents.any(dim=1), stable=True)[:MOST_SAMPLES]  # first those that move the loss
+        inputs, cotangents = inputs[kept], cotangents[kept]
         if self._batch is not None:  # gradients add up, over parts of a batch or several calls in one loss
             inputs = torch.cat([self._batch.inputs, inputs])[:MOST_SAMPLES]
             cotangents = torch.cat([self._batch.cotangents, cotangents])[:MOST_SAMPLES]
@@ -155,7 +156,7 @@ class PlateauWatch:
         if not self._history:
             raise LabError("the watch has seen no step yet: call watch.step(loss) after loss.backward()")
         shift_noise, weights = ShiftNoise(self.layer), _weights(self.layer)
-        groups, last = self._groups(shift_noise, weights), self._history[-1].batch
+        groups, last = self._groups(shift_noise, weights), self._weighing()
         here = self._look(shift_noise, weights)
         redrawn = [self._look(shift_noise, point) for point in self._redrawn(weights)]
         derivative = shift_noise.typical_variances(last.inputs, weights, here.signs)[self._is_watched].mean()
@@ -175,8 +176,12 @@ class PlateauWatch:
         losses = self._first.loss, self._history[-1].loss
         return Reading(*verdict(seen), groups, self.shots, seen.here, float(np.median(seen.redrawn)), seen.noise, losses)
 
+    def _weighing(self) -> "_Batch":
+        """The newest batch with a kept sample that moves the loss: none does where all of them meet their margins."""
+        return next((step.batch for step in reversed(self._history) if step.batch.cotangents.any()), self._history[-1].batch)
+
     def _groups(self, shift_noise: ShiftNoise, weights: torch.Tensor) -> tuple[Group, ...]:
-        inputs, cotangents, _ = self._history[-1].batch
+        inputs, cotangents, _ = self._weighing()
         scale, is_angle = self._growth(cotangents), self._is_watched
         typical = shift_noise.typical_variances(inputs, weights, cotangents)[is_angle] * scale
         noise, smallest = self._noise(shift_noise, weights), _smallest(weights) * typical
@@ -190,7 +195,7 @@ class PlateauWatch:
 
     def _noise(self, shift_noise: ShiftNoise, weights: torch.Tensor) -> np.ndarray:
         """Variance at one shot by each angle: the last step's, as large as the window's derivatives by the outputs were."""
-        inputs, cotangents, _ = self._history[-1].batch
+        inputs, cotangents, _ = self._weighing()
         samples = max(1, MOST_SHIFTED // (2 * len(weights)))
         inputs, cotangents = inputs[:samples], cotangents[:samples]
         found = shift_noise.variances(inputs, weights, cotangents)[self._is_watched]
@@ -290,6 +295,8 @@ def _checked(layer: QuantumLayer) -> QuantumLayer:
     if not _watched(layer):
         raise LabError("the layer has no weights that are angles and require a gradient: there is none to watch")
     evaluation = layer._evaluation
+    if evaluation.compiled.program.is_evolving:
+        raise LabError("a watch needs shift rules, which an evolution by a sum that does not commute has not")
     if evaluation.is_random and layer.method != "parameter-shift":
         raise LabError(f"the noise of {layer.method!r} is not the shift rule's: watch with diff_method='parameter-shift'")
     return layer

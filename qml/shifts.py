@@ -2,7 +2,7 @@
 
 As a function of one angle an expectation value is a trigonometric polynomial whose frequencies the gate fixes, so the rule
 is exact: two terms for a Pauli rotation, two (shifted by pi) for a controlled phase, four for a controlled rotation. As a
-function of one unnormalised amplitude it is a quadratic, and half the difference at distance one is exact.
+function of one unnormalised amplitude it is a quadratic, for which a difference at any distance is exact.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ from circuits.program import Program
 from qml.backends.base import Slots
 
 Terms = tuple[tuple[float, float], ...]  # (coefficient, shift)
-AMPLITUDE: Terms = ((0.5, 1.0), (-0.5, -1.0))
+# A distance by which no state of norm 1 becomes the zero vector, which has no direction.
+AMPLITUDE: Terms = ((np.sqrt(0.125), np.sqrt(2.0)), (-np.sqrt(0.125), -np.sqrt(2.0)))
 
 
 @lru_cache(maxsize=64)

@@ -71,8 +71,8 @@ class Settings:
                 raise UnknownName("arm", arm, ARMS)
         if not self.arms:
             raise LabError(f"setting arms takes some of {', '.join(ARMS)}, got nothing")
-        if len(set(self.qubits)) < 2 or min(self.qubits) < 2 or max(self.qubits) > 16:
-            raise LabError(f"setting qubits takes at least two numbers from 2 to 16, got {','.join(map(str, self.qubits))}")
+        if len(set(self.qubits)) < 2 or min(self.qubits) < 3 or max(self.qubits) > 16:  # on two, hva_xxz does nothing
+            raise LabError(f"setting qubits takes at least two numbers from 3 to 16, got {','.join(map(str, self.qubits))}")
         for name, least in {"samples": 32, "seed": 0}.items():
             if getattr(self, name) < least:
                 raise LabError(f"setting {name} must be at least {least}, got {getattr(self, name)}")
@@ -111,7 +111,7 @@ def run(case: dict) -> list[dict]:
         {
             "n_layers": layers(n),
             "parameters": len(value),
-            "gates_a_weight": len(lower(circuit).slots) / len(value),
+            "gates": sum(circuit.parameters[largest] in slot.parameters for slot in lower(circuit).slots),
             "largest": float(value[largest]),
             "largest_error": float(error[largest]),
             "median": float(np.median(value[seen])),
@@ -164,8 +164,8 @@ def table(rows: list[dict]) -> list[dict]:
             "largest": row["largest"],
             "median": row["median"],
             "loss": row["loss"],
-            f"snr_at_{SHOTS}": round(float(np.sqrt(row["largest"] / shot_floor(SHOTS, row["gates_a_weight"] ** 0.5))), 1),
-            "shots_for_snr_1": max(1, math.ceil(shot_floor(1, row["gates_a_weight"] ** 0.5) / row["largest"])),
+            f"snr_at_{SHOTS}": round(float(np.sqrt(row["largest"] / shot_floor(SHOTS, row["gates"] ** 0.5))), 1),
+            "shots_for_snr_1": max(1, math.ceil(shot_floor(1, row["gates"] ** 0.5) / row["largest"])),
         }
         for row in _sorted(rows)
     ]

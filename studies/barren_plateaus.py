@@ -110,7 +110,7 @@ class Point:
     n_qubits: int
     n_layers: int
     measured: Variance
-    exact: float
+    exact: float | None
     limit: float
 
 
@@ -124,7 +124,9 @@ def points(rows: list[dict]) -> list[Point]:
 
 def _point(arm: str, n_qubits: int, n_layers: int, gradients: np.ndarray) -> Point:
     limit = two_design_variance(n_qubits) if arm == "random" else CONTROL_VARIANCE
-    exact = random_pauli_variance(n_qubits, n_layers, arm == "random") if n_qubits <= LARGEST_EXACT else limit
+    exact = None if arm == "random" else limit  # beyond: whether the depth is enough for the limit is not known
+    if n_qubits <= LARGEST_EXACT:
+        exact = random_pauli_variance(n_qubits, n_layers, arm == "random")
     return Point(arm, n_qubits, n_layers, variance(gradients), exact, limit)
 
 
@@ -140,7 +142,7 @@ def table(rows: list[dict]) -> list[dict]:
             "low": float(point.measured.low),
             "high": float(point.measured.high),
             "exact": point.exact,
-            "std_errors_off": round(float(point.measured.sigmas(point.exact)), 2),
+            "std_errors_off": None if point.exact is None else round(float(point.measured.sigmas(point.exact)), 2),
         }
         for point in points(rows)
     ]
@@ -176,8 +178,8 @@ def finding(measured: list[Point]) -> Finding:
         slope(random, [point.measured.value for point in random]),
         slope(control, [point.measured.value for point in control]),
         slope(random, [point.limit for point in random]),
-        max(abs(point.exact / point.limit - 1) for point in random),
-        max(abs(float(point.measured.sigmas(point.exact))) for point in measured),
+        max((abs(point.exact / point.limit - 1) for point in random if point.exact is not None), default=0.0),
+        max((abs(float(point.measured.sigmas(point.exact))) for point in measured if point.exact is not None), default=0.0),
         random[0].n_layers // random[0].n_qubits,
         max(point.n_qubits for point in random),
     )
@@ -241,12 +243,14 @@ def figure(rows: list[dict]):
     labels = (f"random circuit, {found.depth_factor} n layers", "no entanglement")
     for number, (arm, slope) in enumerate(zip(ARMS, (found.falls, found.control))):
         chosen = [point for point in measured if point.arm == arm]
-        values, exact = [point.measured for point in chosen], [point.exact for point in chosen]
-        at = np.array([point.n_qubits for point in chosen])
+        known = [point for point in chosen if point.exact is not None]
+        at, exact = np.array([point.n_qubits for point in known]), [point.exact for point in known]
         top.plot(at, exact, color=NEUTRAL, lw=1.2, ls=":", label=None if number else "exact at this depth")
-        errorbars(top, number, at, values, label=f"{labels[number]}: {slope}")
+        sizes_of_all, values = [point.n_qubits for point in chosen], [point.measured for point in chosen]
+        errorbars(top, number, np.array(sizes_of_all), values, label=f"{labels[number]}: {slope}")
         # Side by side below, where both arms would lie on one another.
-        errorbars(bottom, number, at + (-0.07, 0.07)[number], values, units=exact)
+        if known:
+            errorbars(bottom, number, at + (-0.07, 0.07)[number], [point.measured for point in known], units=exact)
     ylabel = r"variance of $\partial\langle Z_0Z_1\rangle/\partial\theta_{1,1}$"
     top.set(title=_title(found), yscale="log", ylabel=ylabel)
     top.legend(loc="lower left", title="slope of ln(variance) per qubit, 95 % intervals", alignment="left")

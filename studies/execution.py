@@ -8,6 +8,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ def execute(
     Raises:
         LabError: a worker died, runs other code, or Dask is missing.
     """
+    if cluster is not None and study.most_workers < sys.maxsize:
+        raise LabError(f"{study.name} times what it runs, a case at a time on one machine: leave --cluster out")
     driver = provenance.of_driver(study.name)
     wanted = {case_id(study.name, case, driver["code"]): case for case in cases}
     ids, done = list(wanted), store.case_ids(study.name)

@@ -249,11 +249,12 @@ def _by_walks(circuit, operator, angles, most_walks, seed, level, relative_error
     found = walk_variances(table, operator, angles, seed, relative_error, most_walks, exact=True)
     n = max(found.n_walks, 1)
     # No hit in N walks leaves room for 3 / N, by the rule of three.
-    unseen = np.where((found.gradient == 0) & (found.errors == 0), 3 * found.weight / n, 0.0)
+    unseen = 3 * found.weight / n
+    errors = np.where(found.gradient > 0, np.maximum(found.errors, unseen / 3), found.errors)
     loss_unseen = 3 * found.loss_weight / n if found.loss == 0 and found.loss_error == 0 else 0.0
     return GradientVariance(
         tuple(parameter.name for parameter in circuit.parameters),
-        _interval(found.gradient, found.errors, unseen, level, found.n_walks),
+        _interval(found.gradient, errors, unseen, level, found.n_walks),
         _interval(np.array(found.loss), np.array(found.loss_error), np.array(loss_unseen), level, found.n_walks),
         _floor(len(table.steps), operator), "pauli_walk",
     )  # fmt: skip
@@ -276,7 +277,10 @@ def _check_gates(circuit) -> None:
 
 
 def _interval(value: np.ndarray, error: np.ndarray, unseen: np.ndarray, level: float, samples: int) -> Variance:
-    """A variance with a standard error as one with an interval, symmetric in the logarithm; `unseen`: above zero hits.
+    """A variance with a standard error as one with an interval, symmetric in the logarithm.
+
+    Args:
+        unseen: what walks of kinds that were not met may add.
 
     An estimate below zero is called zero, with room up to where it may be for its error.
     """
@@ -284,7 +288,7 @@ def _interval(value: np.ndarray, error: np.ndarray, unseen: np.ndarray, level: f
     value = np.maximum(value, 0.0)
     relative = np.divide(error, value, out=np.where(error > 0, np.inf, 0.0), where=value > 0)
     reach = np.exp(np.minimum(normal_quantile(level) * relative, 700))
-    high = np.maximum.reduce([value * reach, above, unseen])
+    high = np.maximum(value * reach, above) + unseen
     return Variance(value, value / reach, high, relative, np.full_like(value, np.nan), samples)
 
 

@@ -16,17 +16,12 @@ peer take turns: a tenth of a second of steps of one, then of the other, after a
 medians of the bursts are compared pair by pair. All cores for everyone. The first call, where some compile, is apart.
 """
 
-import json
-import signal
-import subprocess
-import sys
-import threading
-import time
 from dataclasses import asdict, dataclass
 from statistics import geometric_mean
 
 from circuits.errors import LabError
-from studies.peers.base import CIRCUITS, OURS, Workload, names
+from studies.peer_process import attempt
+from studies.peers.base import CIRCUITS, OURS, Workload, missing, names
 
 WORKERS = 1  # two at a time would measure each other
 GOALS = {"ring": 15.0, "reuploading": 8.0, "two_qubit": 8.0}
@@ -43,7 +38,6 @@ COLUMNS = (
 TURN_COST = 8  # multiply-adds of a row's vectors that a turn takes at least, forward and backward
 FEWEST_QUBITS_IN_MEMORY = 22  # two states of float64 are 128 MB there
 SHORT = 2e-3  # seconds of a step, above which what torch and Python add is lost in how steps differ
-STARTING = 120.0  # seconds for a process to import everything and compile our kernels
 
 
 @dataclass(frozen=True)
@@ -104,8 +98,9 @@ def _parsed(size: str) -> tuple[int, int, int]:
 
 
 def cases(settings: Settings) -> list[dict]:
-    """The machine's ceilings, and one case for each workload."""
+    """The machine's ceilings, and one case for each workload; another peer that is installed makes it another case."""
     shared = {"rounds": settings.rounds, "budget": settings.seconds, "limit": settings.limit}
+    shared["installed"] = [name for name in names() if not missing(name)]
     works = [
         Workload(circuit, *_parsed(size), dtype)
         for size in settings.sizes
@@ -146,7 +141,7 @@ def run(case: dict) -> list[dict]:
     workload = Workload(**{field: case[field] for field in fields})
     left, rows = names(), []
     while not rows or left:
-        found, stuck, why = _attempt({"workload": asdict(workload), "peers": left, **case}, case["limit"])
+        found, stuck, why = attempt({"workload": asdict(workload), "peers": left, **case}, case["limit"])
         rows += [row for row in found if row["name"] != OURS or not any(r["name"] == OURS for r in rows)]
         if stuck is not None:
             rows.append({"name": stuck, "status": f"left out: {why}"})
@@ -154,39 +149,6 @@ def run(case: dict) -> list[dict]:
         left = [name for name in left if name not in told]
     work = {"turns": _turns(workload), "passes": _passes(workload)}
     return [{**row, **work} if row["name"] == OURS else row for row in rows]
-
-
-def _attempt(task: dict, limit: float) -> tuple[list[dict], str | None, str]:
-    """What a process of its own said, the peer that it was busy with when it ended, if it did so early, and why it did."""
-    told = json.dumps({key: task[key] for key in ("workload", "peers", "rounds", "budget")})
-    command = [sys.executable, "-m", "studies.peers", told]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    rows: list[dict] = []
-    busy: str | None = None
-    since = time.perf_counter()
-    timer = threading.Timer(STARTING + limit, process.kill)
-    timer.start()
-    try:
-        for line in process.stdout:
-            if not line.startswith("{"):
-                continue  # some peers greet
-            row = json.loads(line)
-            timer.cancel()
-            since = time.perf_counter()
-            timer = threading.Timer(limit + 3 * task["budget"], process.kill)
-            timer.start()
-            busy = row["name"] if row["status"] == "starting" else None
-            if busy is None:
-                rows.append(row)
-        complaint = process.stderr.read()
-        process.wait()
-    finally:
-        timer.cancel()
-        process.kill()
-    if process.returncode and busy is None:
-        raise LabError(f"our own steps failed: {complaint.strip().splitlines()[-1] if complaint.strip() else 'no word'}")
-    over = process.returncode == -signal.SIGKILL and not timer.is_alive() and time.perf_counter() - since >= limit
-    return rows, busy, f"its first steps took longer than {limit:g} s" if over else "its process ended, for want of memory"
 
 
 def _turns(workload: Workload) -> int:
@@ -250,7 +212,7 @@ def table(rows: list[dict]) -> list[dict]:
     for group in _groups(rows):
         ours = next(row for row in group if row["name"] == OURS)
         right = [row for row in group if row["name"] != OURS and row["status"] == "right"]
-        best = min(right, key=lambda row: row["ratio"]) if right else None
+        best = min(right, key=lambda row: row["step"]) if right else None
         lines.append(
             {
                 "circuit": ours["circuit"] + (", weights per sample" if ours["per_sample"] else ""),
@@ -306,7 +268,7 @@ def _line_by_pennylane(group: list[dict]) -> dict:
     ours = next(row for row in group if row["name"] == OURS)
     circuit, goal = BY_PENNYLANE[ours["kind"]]
     right = [row for row in group if row["name"] != OURS and row["status"] == "right"]
-    best = min(right, key=lambda row: row["ratio"]) if right else None
+    best = min(right, key=lambda row: row["step"]) if right else None
     if ours["kind"] == "torch_layer" and best and best["name"].endswith("default.qubit"):
         goal = GOAL_OF_BATCHES
     return dict.fromkeys(COLUMNS) | {
@@ -334,7 +296,10 @@ def figure(rows: list[dict]):
     dtype = "float64" if any(group[0]["dtype"] == "float64" for group in groups) else "float32"
     groups = [group for group in groups if group[0]["dtype"] == dtype]
     circuits = [name for name in CIRCUITS if any(group[0]["circuit"] == name for group in groups)]
-    drawn = Figure(figsize=(4.2 * len(circuits) + 1.8, 4.8))
+    drawn = Figure(figsize=(4.2 * max(1, len(circuits)) + 1.8, 4.8))
+    if not circuits:
+        drawn.suptitle("No training step in this run: its table has what there is", x=0.01, ha="left")
+        return drawn
     panels = drawn.subplots(1, len(circuits), sharey=True, squeeze=False)[0]
     peers = [name for name in names() if any(r["name"] == name and r["status"] == "right" for g in groups for r in g)]
     looks = [

@@ -89,6 +89,8 @@ def _homes(module: str, names: Iterable[str], root: Path) -> Iterator[Path]:
     place = root.joinpath(*module.split("."))
     if place.with_suffix(".py").is_file():
         yield place.with_suffix(".py")
+        if place.name == "base" and place.parent.name != "studies":  # members of the family are found by name
+            yield from sorted(place.parent.glob("*.py"))
         return
     if not (place / "__init__.py").is_file():
         return

@@ -11,6 +11,7 @@ from qiskit.circuit import Parameter
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, depolarizing_error
+from qiskit_aer.primitives import SamplerV2 as AerSampler
 from scipy.stats import chisquare
 
 from circuits import ansatze, observables
@@ -277,3 +278,50 @@ def test_shots_of_a_batch_are_counted_for_every_sample(monkeypatch):
     assert compiled.sample(np.zeros((40, 0)), np.zeros(0), 10_000, seed).shape == (40, 10_000)
     with pytest.raises(TooLarge, match="10,000 shots of each of 60 samples"):
         compiled.sample(np.zeros((60, 0)), np.zeros(0), 10_000, seed)
+
+
+def named(name: str) -> QuantumCircuit:
+    """A Hadamard gate that is called something else, inside a gate that is called so too, and measured."""
+    inner = QuantumCircuit(1, name=name)
+    inner.h(0)
+    outer = QuantumCircuit(1, name="outer")
+    outer.append(inner.to_gate(), [0])
+    circuit = QuantumCircuit(2, 2)
+    circuit.append(inner.to_gate(), [0])
+    circuit.append(outer.to_gate(), [1])
+    circuit.measure([0, 1], [0, 1])
+    return circuit
+
+
+@pytest.mark.parametrize("name", ["x", "id", "rz", "barrier"])
+@pytest.mark.parametrize("backend", ["native", "aer", "simulator", "device"])
+def test_a_gate_of_ones_own_is_what_it_is_made_of_whatever_its_name(backend, name):
+    given = {"simulator": AerSimulator(), "device": GenericBackendV2(2, seed=1, noise_info=False)}.get(backend, backend)
+    counts = resolve(given).counts(named(name), 400, seed=3)
+    assert set(counts) == {"00", "01", "10", "11"} and min(counts.values()) > 50
+
+
+def test_noise_of_aers_own_name_is_refused():
+    model = NoiseModel()
+    with pytest.raises(LabError, match="write noise=model in place of noise_model=model"):
+        resolve("aer", noise_model=model)
+
+
+def test_noise_that_goes_by_names_is_refused_where_gates_are_lowered():
+    model = NoiseModel()
+    model.add_all_qubit_quantum_error(depolarizing_error(0.3, 2), ["cz"])
+    circuit = QuantumCircuit(2)
+    circuit.ry(Parameter("w"), 0)
+    circuit.cz(0, 1)
+    sampler = AerSampler(options={"backend_options": {"noise_model": model}})
+    with pytest.raises(Unsupported, match="a noise model that goes by gates' names does not find them"):
+        QuantumLayer(circuit, backend=sampler, shots=10)
+    QuantumLayer(circuit, backend=AerSampler(), shots=10)()
+
+
+def test_free_parameters_are_named_by_aer_too():
+    circuit = QuantumCircuit(1, 1)
+    circuit.ry(Parameter("w"), 0)
+    circuit.measure(0, 0)
+    with pytest.raises(LabError, match="free parameters"):
+        resolve("aer").counts(circuit, 10)

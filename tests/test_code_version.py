@@ -91,3 +91,9 @@ def test_the_commit_is_told_only_of_a_checkout_of_ours(monkeypatch, tmp_path):
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     assert provenance.commit() is None
+
+
+def test_members_of_a_family_count_where_its_contract_is_imported():
+    used = {path.relative_to(ROOT).as_posix() for path in sources.files("from studies.peers.base import Workload")}
+    assert {"studies/peers/__main__.py", "studies/peers/jax_handwritten.py"} <= used
+    assert not any("peers" in path for path in map(str, sources.files("from studies.base import Study")))

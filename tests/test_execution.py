@@ -136,3 +136,9 @@ def test_ctrl_c_keeps_what_was_finished_and_exits_with_130(tmp_path, study):
 def test_a_worker_with_other_code_is_refused(small):
     with pytest.raises(LabError, match="install the same one"):
         execution.compute("barren_plateaus", small[0], "0123456789ab")
+
+
+def test_a_study_that_times_what_it_runs_takes_no_cluster(tmp_path):
+    timing = base.load("gradient_cost")
+    with Store(tmp_path / "s") as store, pytest.raises(LabError, match="leave --cluster out"):
+        execution.execute(timing, [{}], store, None, "tcp://127.0.0.1:9")

@@ -432,3 +432,71 @@ def test_a_thousand_parameters_and_a_sum_of_many_terms():
         layer(x).sum().backward()
     assert layers[0].w.numel() == 1000
     assert torch.allclose(layers[0].w.grad, layers[1].w.grad, atol=1e-9)
+
+
+def losses_of_one_rotation(method, shots: int, repeats: int = 6000) -> tuple[torch.Tensor, torch.Tensor]:
+    """(repeats,) of <Z>^2 after RY(pi / 4), estimated, and the angle of each."""
+    circuit = QuantumCircuit(1)
+    circuit.ry(ParameterVector("w", 1)[0], 0)
+    layer = QuantumLayer(circuit, "Z", shots=shots, diff_method=method, seed=5, dtype=torch.float64)
+    weights = torch.full((repeats, 1), np.pi / 4, dtype=torch.float64, requires_grad=True)
+    return layer.evaluate(torch.zeros(repeats, 0, dtype=torch.float64), weights).square(), weights
+
+
+@pytest.mark.parametrize("method", ["parameter-shift", "commuting-blocks", "hadamard", "random-directions"])
+@pytest.mark.parametrize("shots", [1, 4])
+def test_the_gradient_of_a_loss_does_not_follow_the_noise_of_its_value(method, shots):
+    loss, weights = losses_of_one_rotation(method, shots)
+    (slopes,) = torch.autograd.grad(loss.sum(), weights)
+    slopes = slopes.numpy()
+    assert abs(slopes.mean() + 1) < 5 * slopes.std() / np.sqrt(len(slopes))
+
+
+def test_the_second_derivative_of_a_loss_squares_no_estimate():
+    loss, weights = losses_of_one_rotation("parameter-shift", 2)
+    (slopes,) = torch.autograd.grad(loss.sum(), weights, create_graph=True)
+    (second,) = torch.autograd.grad(slopes.sum(), weights)
+    second = second.numpy()
+    assert abs(second.mean()) < 5 * second.std() / np.sqrt(len(second))  # of cos^2 at pi / 4
+
+
+@pytest.mark.parametrize("shots", [None, 20_000])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_derivatives_by_amplitudes_at_a_basis_state_are_finite_and_right(backend, shots):
+    circuit = encodings.amplitude(2).compose(ansatze.strongly_entangling(2, 1))
+    x = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, -1.0]], dtype=torch.float64, requires_grad=True)
+    found = []
+    for name, method, number in ((backend, "parameter-shift", shots), ("native", "adjoint", None)):
+        layer = QuantumLayer(circuit, "ZX", backend=name, diff_method=method, shots=number, seed=2, dtype=torch.float64)
+        found.append(torch.autograd.grad(layer(x).sum(), x)[0])
+    assert torch.allclose(*found, rtol=0, atol=1e-9 if shots is None else 0.15)
+
+
+def test_hadamard_tests_have_no_noise_of_a_constant():
+    circuit = ansatze.hardware_efficient(2, 1)
+    spreads = []
+    for observable in ("ZZ", "ZZ - 50*II", "II"):
+        layer = QuantumLayer(circuit, observable, diff_method="hadamard", shots=100, seed=1, init="uniform")
+        weights = layer.w.detach().repeat(200, 1).requires_grad_()
+        (slopes,) = torch.autograd.grad(layer.evaluate(torch.zeros(200, 0), weights).sum(), weights)
+        spreads.append(slopes.std(dim=0).max().item())
+    assert spreads[1] == pytest.approx(spreads[0], rel=1e-3) and spreads[2] == 0
+
+
+def test_spsa_moves_nothing_whose_derivative_is_not_wanted():
+    circuit = encodings.angle(1).compose(ansatze.hardware_efficient(1, 1))
+    compiled = resolve("native").compile(lower(circuit), as_list(["X"], 1), Slots((0,), (1, 2)))
+    run = Evaluation(compiled, SPSA(step=0.1))
+    rows = np.full((50, 1), 0.3), np.tile([0.4, 0.9], (50, 1)), np.ones((50, 1))
+    of_inputs, of_weights = run.vjp(*rows, SEED, needs=(False, True))
+    assert not of_inputs.any() and of_weights.all()
+    of_inputs, of_weights = run.vjp(*rows, SEED, needs=(True, False))
+    assert not of_weights.any() and np.ptp(np.round(of_inputs, 12)) == 0  # one angle moved, one way or the other
+
+
+def test_an_evolution_says_that_it_has_first_derivatives_alone(catalogue):
+    layer = QuantumLayer(catalogue["evolution"].circuit, "ZII", diff_method="backprop", dtype=torch.float64)
+    x = torch.rand(1, layer.n_inputs, dtype=torch.float64)
+    (slopes,) = torch.autograd.grad(layer(x).sum(), layer.w, create_graph=True)
+    with pytest.raises(Unsupported, match="has first derivatives alone"):
+        slopes.sum().backward()

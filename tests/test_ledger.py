@@ -328,3 +328,18 @@ def test_the_plan_command_takes_a_circuit_of_ones_own(tmp_path, capsys):
     for wrong in (("--samples", "3", str(tmp_path / "mine.qasm")), ("--steps", "3"), ("nowhere.qasm",)):
         with pytest.raises(LabError):
             plan(*wrong)
+
+
+def test_a_plan_counts_derivatives_that_weights_in_input_slots_need():
+    circuit = QuantumCircuit(1)
+    circuit.ry(Parameter("w") * Parameter("x"), 0)
+    inputs = [parameter for parameter in circuit.parameters if parameter.name == "x"]
+    model = qml.QuantumLayer(circuit, "Z", inputs, diff_method="parameter-shift")
+    with qml.ledger() as cost:
+        model(torch.rand(8, 1)).sum().backward()
+    planned = qml.plan(model, 8, input_gradients=False)
+    assert planned.circuits == cost.values.circuits + cost.gradients.circuits == 24
+
+
+def test_shots_of_a_constant_can_be_planned():
+    assert qml.plan(qml.QuantumLayer(ansatze.hardware_efficient(2, 1), "II", shots=10)).circuits >= 0

@@ -6,6 +6,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import AnnotatedOperation, Gate, Parameter, ParameterVector
 from qiskit.circuit.annotated_operation import ControlModifier, InverseModifier
 from qiskit.circuit.library import (
+    CUGate,
     MCMTGate,
     PauliEvolutionGate,
     SGate,
@@ -15,13 +16,14 @@ from qiskit.circuit.library import (
     get_standard_gate_name_mapping,
 )
 from qiskit.circuit.random import random_circuit
-from qiskit.quantum_info import Pauli, SparsePauliOp
+from qiskit.quantum_info import Pauli, SparsePauliOp, Statevector
 
 from circuits.errors import LabError, Unsupported
 from circuits.expressions import analyse
 from circuits.lowering import lower
 from circuits.observables import as_list
 from qml.backends.base import resolve
+from qml.native.plain import PlainEngine
 
 STANDARD = {
     name: gate
@@ -219,3 +221,61 @@ def test_expressions_without_a_slope_at_zero_are_formulas(build):
     circuit.rx(build(t), 0)
     layer = QuantumLayer(circuit, init=[0.7], dtype=torch.float64)
     assert np.isclose(layer().item(), np.cos(float(build(t).bind({t: 0.7}).numeric())))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda a, b: {a: a + np.pi / 2, b: b}, lambda a, b: {a: 2 * a, b: b}, lambda a, b: {a: b, b: a}],
+    ids=["shifted", "doubled", "swapped"],
+)
+def test_a_controlled_gate_of_ones_own_whose_parameters_were_rebound_has_the_new_ones(change):
+    a, b = Parameter("a"), Parameter("b")
+
+    def made(first, second) -> QuantumCircuit:
+        inner = QuantumCircuit(1)
+        inner.rx(first, 0)
+        inner.rz(second, 0)
+        circuit = QuantumCircuit(2)
+        circuit.h(0)
+        circuit.append(inner.to_gate().control(1), [0, 1])
+        circuit.ry(0.3, 1)
+        return circuit
+
+    new = change(a, b)
+    values = {"a": 0.7, "b": -1.1}
+    states = []
+    for circuit in (made(a, b).assign_parameters(new), made(new[a], new[b])):
+        program = lower(circuit)
+        angles = [float(slot.bind({p: values[p.name] for p in slot.parameters})) for slot in program.slots]
+        states.append(PlainEngine(program, []).states(np.array(angles)[:, None])[0])
+    assert abs(np.vdot(*states)) == pytest.approx(1, abs=1e-12)
+
+
+def test_a_controlled_cu_keeps_its_phase():
+    circuit = QuantumCircuit(3)
+    circuit.h(range(3))
+    circuit.append(CUGate(0.1, 0.2, 0.3, 0.4).control(1), [0, 1, 2])
+    state = PlainEngine(lower(circuit), []).states(np.zeros((0, 1)))[0]
+    assert abs(np.vdot(Statevector(circuit).data, state)) == pytest.approx(1, abs=1e-12)
+
+
+def test_an_evolution_under_many_controls_is_one_rotation():
+    circuit = QuantumCircuit(14)
+    circuit.append(PauliEvolutionGate(Pauli("ZZ"), Parameter("t")).control(12), range(14))
+    gates = [gate for gate in lower(circuit).gates if getattr(gate, "slot", None) is not None]
+    assert len(gates) == 1 and len(gates[0].controls) == 12
+
+
+def test_a_thousand_terms_are_parted_in_a_moment():
+    rng = np.random.default_rng(3)
+    labels = sorted({"".join(rng.choice(list("IXYZ"), 8)) for _ in range(1500)} - {"I" * 8})
+    circuit = QuantumCircuit(8)
+    circuit.append(PauliEvolutionGate(SparsePauliOp(labels, rng.normal(size=len(labels))), Parameter("t")), range(8))
+    assert len(lower(circuit).gates) >= len(labels)
+
+
+def test_a_gate_that_takes_numbers_alone_is_named():
+    circuit = QuantumCircuit(1)
+    circuit.rv(*ParameterVector("v", 3), 0)
+    with pytest.raises(Unsupported, match="'rv' has no definition in standard gates while its parameters are free"):
+        lower(circuit)

@@ -124,6 +124,20 @@ def test_the_verdict_says_what_does_not_hold(fields, said):
     assert said in study.verdict(made_up(**fields))
 
 
+def test_the_title_claims_no_more_than_the_verdict():
+    assert "amplitude damping spares" in study._title(made_up())
+    title = study._title(made_up(damped=-0.2))
+    assert title.startswith("Depolarising noise flattens") and "damping" not in title
+
+
+def test_variances_of_rounding_are_not_held_against_walks():
+    rows = made_up(rate=10.0)
+    for row in rows:
+        if row["arm"] == "density" and row["variance"] < study.SEEN:
+            row["variance"] *= 1e6
+    assert "too far" not in study.verdict(rows)
+
+
 def test_the_figure_s_title_is_the_finding_and_its_points_are_the_table_s():
     rows = made_up()
     assert "flattens all gradients exponentially" in study.figure(rows).get_suptitle()

@@ -16,7 +16,7 @@ from circuits.observables import as_list, middle_pair
 from studies import gradient_variance
 from studies.exact import random_pauli_variance
 from studies.light_cone import cone_bound
-from studies.walk import estimate
+from studies.walk import estimate, program
 from studies.walk.distributions import Angles
 from studies.walk.estimate import walk_variances
 from studies.walk.table import table_of
@@ -343,3 +343,25 @@ def test_which_components_are_measured_does_not_depend_on_the_observable_s_size(
     circuit = ansatze.hardware_efficient(3, 2)
     one, other = (gradient_variance(circuit, f"{size}*ZZI", 64) for size in (1, factor))
     assert np.array_equal(one.measured, other.measured) and one.measured.any() and not one.measured.all()
+
+
+@pytest.mark.parametrize("width", [0.003, 0.02])
+def test_narrow_angles_turn_seldom_and_are_sampled_all_the_same(width):
+    circuit, angles = ansatze.cz_line(3, 12, rotations=("rx", "ry")), Angles("small_angle", width)
+    truth = walks(circuit, "ZZI", angles, exact=True)
+    found = walks(circuit, "ZZI", angles, exact=False, most=1 << 22)
+    assert found.n_walks and truth.n_walks == 0
+    assert (np.abs(found.gradient - truth.gradient) <= SIGMAS * found.errors + 3 * found.weight / found.n_walks).all()
+    large = truth.gradient > 0.1 * truth.gradient.max()
+    assert (found.errors[large] < 0.5 * truth.gradient[large]).all(), (found.errors / truth.gradient)[large]
+    assert abs(found.loss - truth.loss) < SIGMAS * found.loss_error
+
+
+def test_turns_that_no_walk_took_have_room_above(monkeypatch):
+    monkeypatch.setattr(program, "FEWEST_TURNS", 0.0)
+    circuit, angles = ansatze.cz_line(3, 12, rotations=("rx", "ry")), Angles("small_angle", 0.003)
+    truth = walks(circuit, "ZZI", angles, exact=True).gradient
+    found = walks(circuit, "ZZI", angles, exact=False, most=1 << 18)
+    assert found.n_walks == 1 << 18  # what was met is precise, and not the half of it
+    assert (found.gradient + SIGMAS * found.errors < truth).any()
+    assert (found.gradient + SIGMAS * found.errors + 3 * found.weight / found.n_walks >= truth).all()

@@ -1,11 +1,15 @@
 """Peers are given the same workload as ours, a wrong one is named, and the table says what rows say."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from circuits.errors import LabError
 from studies import peer_speed as study
 from studies import torch_layer_peers
+from studies.peer_process import attempt
 from studies.peers import base
 from studies.peers.__main__ import _compared, _wrong
 from studies.peers.base import CIRCUITS, OURS, Workload, checksum
@@ -116,6 +120,37 @@ def test_the_table_has_the_fastest_peer_and_who_was_left_out():
     assert same["left_out"] == "liar wrong: weight gradients; late its first steps took 9 s"
     assert line["back_over_forward"] == 1.5 and line["beside_us"] == 100
     assert "liar" in study.verdict(ROWS) and "1 of 1 workloads reach their goal" in study.verdict(ROWS)
+
+
+def test_the_fastest_peer_is_the_one_of_the_shortest_step_whatever_disturbed_ours():
+    rows = [ROWS[0], row("quick", step=0.02, ratio=60.0, first=1.0), row("slow", step=0.05, ratio=20.0, first=1.0)]
+    (line,) = study.table(rows)
+    assert (line["fastest_peer"], line["times_faster"]) == ("quick", 60.0)
+
+
+def test_a_run_without_training_steps_has_a_figure_that_says_so():
+    assert "No training step" in study.figure([])._suptitle.get_text()
+
+
+@pytest.mark.parametrize(
+    "script, said",
+    [
+        ("import sys; sys.stderr.write('x' * 200_000); sys.exit(3)", "its process ended with exit code 3"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "its process ended by SIGSEGV"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "its process was killed, for want of memory as a rule"),
+    ],
+)
+def test_how_a_peers_process_ended_is_told(monkeypatch, script, said):
+    popen, start = subprocess.Popen, 'import json; print(json.dumps({"name": "one", "status": "starting"}), flush=True); '
+    monkeypatch.setattr(subprocess, "Popen", lambda _, **options: popen([sys.executable, "-c", start + script], **options))
+    task = {"workload": {}, "peers": ["one"], "rounds": 1, "budget": 1}
+    assert attempt(task, 20.0) == ([], "one", said)
+
+
+def test_another_installed_peer_makes_another_case(monkeypatch):
+    before = study.cases(study.Settings.quick())[1]
+    monkeypatch.setattr(study, "missing", lambda name: ["something"])
+    assert study.cases(study.Settings.quick())[1] != before and "default_qubit" in before["installed"]
 
 
 def test_a_faster_peer_shows():

@@ -19,6 +19,7 @@ from circuits.interop import is_convertible
 from circuits.lowering import lower
 from qml.backends.native import NativeCircuit
 from qml.native.plain import PlainEngine
+from qml.tapes.structure import _operation_key
 
 DEVICES = ("qml.native", "qml.aer")
 SUITE = pathlib.Path(qp.devices.__file__).parent / "tests"
@@ -376,3 +377,11 @@ def _made(gate: str):
         return qp.QubitUnitary(np.eye(2), wires=0)
     n_wires = kind.num_wires if isinstance(kind.num_wires, int) else 1
     return kind(*[0.1] * kind.num_params, wires=range(n_wires)) if gate != "GlobalPhase" else qp.GlobalPhase(0.1)
+
+
+def test_a_controlled_matrix_is_told_by_its_base_alone():
+    key = _operation_key(qp.ctrl(qp.QubitUnitary(np.eye(2), wires=0), control=range(1, 14)))
+    fewer = qp.ctrl(qp.QubitUnitary(np.eye(2), wires=0), control=range(1, 13))
+    assert len(repr(key)) < 2000 and key != _operation_key(fewer)
+    other = qp.ctrl(qp.QubitUnitary(np.diag([1, -1]), wires=0), control=range(1, 14))
+    assert key != _operation_key(other) != _operation_key(qp.ctrl(other.base, range(1, 14), control_values=[0] * 13))

@@ -341,3 +341,30 @@ def test_a_layer_whose_angles_are_all_frozen_is_refused():
     layer = QuantumLayer(ansatze.hardware_efficient(2, 1)).requires_grad_(False)
     with pytest.raises(LabError, match="no weights that are angles and require a gradient"):
         PlateauWatch(layer)
+
+
+def test_a_step_whose_samples_all_meet_their_margins_is_not_called_training_without_noise():
+    layer = QuantumLayer(encodings.angle(3).compose(ansatze.hardware_efficient(3, 2)), "ZII", seed=4)
+    watch, inputs = PlateauWatch(layer, shots=100), torch.rand(40, 3)
+    for margin in (3.0, 3.0, -3.0):  # at last no sample moves the loss
+        layer.zero_grad()
+        loss = torch.relu(margin - layer(inputs)).mean()
+        loss.backward()
+        watch.step(loss)
+    ratio = watch.read().groups[-1].snr
+    assert 0 < ratio < np.inf
+
+
+def test_samples_that_move_the_loss_are_kept_first():
+    layer = QuantumLayer(encodings.angle(2).compose(ansatze.hardware_efficient(2, 1)), "ZI", seed=4)
+    watch, inputs = PlateauWatch(layer, shots=100), torch.rand(60, 2)
+    (layer(inputs)[50:] ** 2).sum().backward()
+    watch.step(0.0)
+    kept = watch._history[-1].batch
+    assert torch.equal(kept.inputs[:10], inputs[50:]) and kept.cotangents[:10].all() and not kept.cotangents[10:].any()
+
+
+def test_an_evolution_is_refused_at_once(catalogue):
+    layer = QuantumLayer(catalogue["evolution"].circuit, "ZII")
+    with pytest.raises(LabError, match="a watch needs shift rules"):
+        PlateauWatch(layer)

@@ -19,7 +19,7 @@ from qiskit.primitives import (
 )
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers.fake_provider import GenericBackendV2
-from qiskit.quantum_info import Operator
+from qiskit.quantum_info import Operator, SparsePauliOp
 
 import qml
 from circuits import ansatze, encodings
@@ -354,3 +354,11 @@ def test_every_job_reaches_the_backend_under_its_id_and_tags_add_up(tmp_path):
     remote.service = object()
     backend = resolve("qiskit", device=remote, job_tags=["mine"])
     assert backend.tagged("qml-job:1").job_tags == ["mine", "qml-job:1"] and backend.job_tags == ["mine"]
+
+
+def test_a_sum_of_nothing_is_zero():
+    circuit = QuantumCircuit(1)
+    circuit.ry(Parameter("w"), 0)
+    layer = QuantumLayer(circuit, [SparsePauliOp("Z", 0.0), "Z"], init=[0.3], backend="qiskit", dtype=torch.float64)
+    assert layer().tolist() == pytest.approx([0.0, np.cos(0.3)])
+    assert QuantumLayer(circuit, SparsePauliOp("Z", 0.0), init=[0.3], backend="qiskit")().tolist() == [0.0]

@@ -1,7 +1,9 @@
 """A PennyLane QNode becomes a layer that computes the same numbers."""
 
+import numpy as np
 import pennylane as qp
 import pytest
+import scipy.linalg
 import torch
 
 from circuits.errors import LabError, Unsupported
@@ -160,3 +162,29 @@ def test_transforms_of_a_qnode_are_refused_by_name():
 
     with pytest.raises(Unsupported, match="has transforms, which a layer does not apply"):
         QuantumLayer.from_qnode(turned, {})
+
+
+def test_shots_are_those_of_the_qnode_unless_others_are_given():
+    @qp.qnode(qp.device("default.qubit", wires=1))
+    def circuit(w):
+        qp.RX(w[0], wires=0)
+        return qp.expval(qp.Z(0))
+
+    shapes = {"w": (1,)}
+    assert QuantumLayer.from_qnode(circuit, shapes).shots is None
+    sampled = qp.set_shots(circuit, 100)
+    assert QuantumLayer.from_qnode(sampled, shapes).shots == 100
+    assert QuantumLayer.from_qnode(sampled, shapes, shots=None).shots is None
+
+
+def test_a_unitary_in_single_precision_is_one():
+    matrix = scipy.linalg.expm(-1j * np.array([[0.3, 1.1 - 0.4j], [1.1 + 0.4j, -0.8]])).astype(np.complex64)
+
+    @qp.qnode(qp.device("default.qubit", wires=1))
+    def circuit(w):
+        qp.QubitUnitary(matrix, wires=0)
+        qp.RX(w[0], wires=0)
+        return qp.expval(qp.Z(0))
+
+    layer = QuantumLayer.from_qnode(circuit, {"w": (1,)})
+    assert layer().item() == pytest.approx(float(circuit(layer.w.detach().numpy())), abs=1e-6)

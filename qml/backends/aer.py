@@ -7,10 +7,10 @@ import numpy as np
 from qiskit import QuantumCircuit, generate_preset_pass_manager
 
 from circuits.errors import LabError, TooLarge, UnknownName, Unsupported
-from circuits.measurements import READS_NOTHING, without_idle_bits
+from circuits.measurements import READS_NOTHING, without_idle_bits, without_lookalikes
 from circuits.observables import as_list
 from qml import costs
-from qml.backends.base import Backend, Compiled, Slots, by_outcome, check_memory, check_shots
+from qml.backends.base import Backend, Compiled, Slots, by_outcome, check_bound, check_memory, check_shots
 
 METHODS = ("automatic", "statevector", "density_matrix", "stabilizer", "matrix_product_state", "extended_stabilizer")
 MOST_CHECKED = {"automatic": 28, "statevector": 28, "density_matrix": 13}  # qubits Aer allows on any machine of today
@@ -44,6 +44,8 @@ class AerBackend(Backend):
             raise UnknownName("device of backend 'aer'", device, ["CPU", "GPU"])
         if method not in METHODS:
             raise UnknownName("method of backend 'aer'", method, METHODS)
+        if "noise_model" in options:
+            raise LabError("write noise=model in place of noise_model=model: it acts on gates as they are written")
         if noise is not None and not hasattr(noise, "noise_instructions") and not hasattr(noise, "target"):
             raise LabError(f"noise must be a qiskit_aer.noise.NoiseModel or a Qiskit backend, got {type(noise).__name__}")
         self.device, self.method, self.noise, self._given = device, method, noise, simulator
@@ -192,6 +194,7 @@ class AerBackend(Backend):
     def counts(self, circuit: QuantumCircuit, shots: int, seed: int | None = None) -> dict[str, int]:
         """As every backend's, and also for measurements in the middle, resets and classical control."""
         check_shots(shots)
+        check_bound(circuit)
         drawn = np.random.SeedSequence(seed).generate_state(1)[0] >> 1
         data = self.run_rewritten(self.rewritten(circuit), shots=shots, seed_simulator=int(drawn)).data(0)
         if "counts" not in data:
@@ -202,7 +205,7 @@ class AerBackend(Backend):
     def rewritten(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """The circuit as it was written, its gates decomposed only where Aer, its noise or its device has none such."""
         self._check_size(circuit.num_qubits)
-        return self._written[1].run(circuit)
+        return self._written[1].run(without_lookalikes(circuit))
 
     def run_rewritten(self, ready: QuantumCircuit, shots: int, **options):
         """Aer's result of what `rewritten` returned."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from circuits.errors import Unsupported
+from circuits.evolution import NO_SECOND_DERIVATIVES
 from qml.backends.base import ALWAYS_THERE, Backend, Compiled, Slots, check_memory, random_generators
 from qml.native.evolving import EvolvingEngine
 from qml.native.fast import FastEngine
@@ -47,10 +48,7 @@ class NativeCircuit(Compiled):
     def second_order(self) -> SecondOrder:
         """The circuit on dual states."""
         if self.program.is_evolving:
-            raise Unsupported(
-                "an evolution by a sum that does not commute has first derivatives alone: for second ones and the metric "
-                "tensor write it as a product formula, such as a PauliEvolutionGate"
-            )
+            raise Unsupported(NO_SECOND_DERIVATIVES)
         return SecondOrder(self._fast)
 
     def _check(self, n_bytes: int) -> None:

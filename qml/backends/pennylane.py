@@ -62,7 +62,7 @@ class PennyLaneCircuit(Compiled):
 
 
 class PennyLaneBackend(Backend):
-    """Runs on a PennyLane device.
+    """Runs on a PennyLane device, which is given a circuit's gates as they are lowered: noise by gates' names misses them.
 
     Args:
         device: a device's name, such as "lightning.qubit" or "default.qubit", or a device object.

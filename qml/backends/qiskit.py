@@ -16,7 +16,7 @@ from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparsePauliOp
 
 from circuits.errors import LabError, Unsupported
-from circuits.measurements import READS_NOTHING
+from circuits.measurements import READS_NOTHING, without_lookalikes
 from qml import costs
 from qml.backends.base import MOST_QUBITS, Backend, Compiled, Slots, by_outcome, check_bound, check_memory, check_shots
 from qml.primitives.estimator import NativeEstimator
@@ -86,12 +86,17 @@ class QiskitCircuit(Compiled):
         if precision == 0:
             self.backend.check_exact()
             check_memory(32 << self.program.n_qubits, f"simulating {self.program.n_qubits} qubits")
+        found = np.zeros((2, len(inputs), len(observables)))
+        seen = [k for k, operator in enumerate(observables) if operator.coeffs.any()]  # Qiskit refuses a sum of nothing
+        if not seen:
+            return found[0], found[1]
         pubs = []
         for circuit, bindings in self._pubs(inputs, weights, measure=False):
-            moved = [o.apply_layout(circuit.layout) if circuit.layout else o for o in observables]
+            moved = [observables[k].apply_layout(circuit.layout) if circuit.layout else observables[k] for k in seen]
             pubs.append((circuit, [[operator] for operator in moved], bindings))
         results = self.backend.run(self.backend.estimator, pubs, precision=precision)
-        found = [np.concatenate([getattr(r.data, name) for r in results], axis=1).T for name in ("evs", "stds")]
+        for whole, name in zip(found, ("evs", "stds")):
+            whole[:, seen] = np.concatenate([getattr(r.data, name) for r in results], axis=1).T
         return found[0], found[1]
 
     def squared_norms(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray | float:
@@ -239,6 +244,12 @@ class QiskitBackend(Backend):
                 "'qiskit' transpiles once: use backend 'native', 'aer' or 'pennylane', or the product formula of a "
                 "PauliEvolutionGate"
             )
+        options = getattr(self.target_backend, "options", None)
+        if getattr(options, "noise_model", None) is not None and self.target_backend.coupling_map is None:
+            raise Unsupported(
+                "a layer's gates are lowered, and a noise model that goes by gates' names does not find them: take the "
+                "simulator of a device (AerSimulator.from_backend), or qml.submit the bound circuit to 'aer' with noise="
+            )
         if self.target_backend is None:
             check_memory(16 << program.n_qubits, f"simulating {program.n_qubits} qubits")
         return QiskitCircuit(self, program, observables, slots or Slots((), tuple(range(len(program.slots)))))
@@ -251,7 +262,7 @@ class QiskitBackend(Backend):
         check_bound(circuit)
         if not any(item.clbits for item in circuit.data):
             raise LabError(READS_NOTHING)
-        whole = _with_registers(circuit)
+        whole = _with_registers(without_lookalikes(circuit))
         sampler, ready = self.sampler(np.random.SeedSequence(seed)), self.transpiled(whole)
         with costs.run(circuits=1, shots=shots, gates=ready.size(), passes=ready.size()):
             (result,) = self.run(sampler, [(ready, None, shots)])

@@ -83,7 +83,7 @@ class HadamardTest(GradientMethod):
         first, count = len(compiled.program.slots), len(compiled.program.amplitudes)
         slots = Slots((*compiled.slots.inputs, *range(first, first + count)), compiled.slots.weights)
         letter = "X" if rotation is None else "Y"
-        observables = [SparsePauliOp(letter).tensor(operator) for operator in compiled.observables]
+        observables = [_beside_ancilla(letter, operator) for operator in compiled.observables]
         tests = []
         for sign in _signs(rotation):
             program = _of_amplitudes(compiled.program) if rotation is None else _test(compiled.program, rotation, sign)
@@ -93,6 +93,16 @@ class HadamardTest(GradientMethod):
         if len(compiled.program.slots) <= MOST_KEPT:
             kept[key] = tests
         return tests
+
+
+def _beside_ancilla(letter: str, operator: SparsePauliOp) -> SparsePauliOp:
+    """letter (x) operator; of a rotation's test without the identity, which is worth nothing there and would add noise."""
+    if letter == "Y":
+        is_seen = operator.paulis.x.any(axis=1) | operator.paulis.z.any(axis=1)
+        if not is_seen.any():
+            return SparsePauliOp("I" * (operator.num_qubits + 1), 0.0)
+        operator = operator[is_seen]
+    return SparsePauliOp(letter).tensor(operator)
 
 
 def _signs(rotation: Rotation | None) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ SAMPLED_STEP = 0.1
 
 
 class SPSA(GradientMethod):
-    """Mean over directions of (f(t + c d) - f(t - c d)) / 2c times d, with entries of d equal to +-1.
+    """Mean over directions of (f(t + c d) - f(t - c d)) / 2c times d, with entries of d equal to +-1 for wanted derivatives.
 
     Unbiased up to the order of c^2; its variance grows with the number of angles.
 
@@ -39,12 +39,13 @@ class SPSA(GradientMethod):
         batch, n_inputs = inputs.shape
         step = self.step or (EXACT_STEP[weights.dtype] if evaluation.shots is None else SAMPLED_STEP)
         rows = as_rows(inputs, weights)
+        is_wanted = np.repeat(needs, [n_inputs, rows.shape[1] - n_inputs])
         gradient = np.zeros_like(rows)
         for repeat in range(self.n_directions):
             # Shots and directions are told apart by a key of their own, or the noise of one would follow the other.
             of_shots, of_directions = child(seed, repeat, 0), child(seed, repeat, 1)
             signs = np.stack([g.integers(0, 2, rows.shape[1]) for g in random_generators(of_directions, batch)])
-            directions = (2 * signs - 1).astype(rows.dtype)
+            directions = np.where(is_wanted, 2 * signs - 1, 0).astype(rows.dtype)  # others would only add noise
             moved = np.concatenate([rows + step * directions, rows - step * directions])
             values = evaluation.values(moved[:, :n_inputs], moved[:, n_inputs:], of_shots).reshape(2, batch, -1)
             slopes = np.einsum("bk,bk->b", values[0] - values[1], cotangents) / (2 * step)

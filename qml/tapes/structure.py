@@ -67,13 +67,13 @@ def structure(tape: qp.tape.QuantumScript, given: Numbers) -> Hashable:
 
 def _operation_key(op: qp.operation.Operator) -> Hashable:
     name, wires = op.name, op.wires.labels
+    if isinstance(op, qp.ops.op_math.Adjoint | qp.ops.op_math.Controlled):
+        return name, wires, tuple(getattr(op, "control_values", ())), _operation_key(op.base)
     if not is_angled(op):
         return name, wires, _constant(op)
     if name == "PauliRot":
         return name, wires, op.hyperparameters["pauli_word"]
-    if not isinstance(op, qp.ops.op_math.Adjoint | qp.ops.op_math.Controlled):
-        return name, wires
-    return name, wires, tuple(getattr(op, "control_values", ())), _operation_key(op.base)
+    return name, wires
 
 
 def _constant(op: qp.operation.Operator) -> Hashable:

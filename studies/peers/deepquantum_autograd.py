@@ -35,15 +35,15 @@ def build(workload: Workload):
     encoded = [gate.place for gate in workload.gates if gate.source == "x"]
     trained = [gate.place for gate in workload.gates if gate.source == "w"]
     order = torch.tensor(trained).argsort()
-    cotangent = torch.tensor(cotangents)
+    x, cotangent = torch.tensor(inputs, requires_grad=True), torch.tensor(cotangents)
 
     def step():
-        x = torch.tensor(inputs, requires_grad=True)
+        x.grad = None
         for parameter in parameters:
             parameter.grad = None
         circuit(data=x[:, encoded])
         values = circuit.expectation()
-        (values * cotangent).sum().backward()
+        values.backward(cotangent.to(values.dtype))
         of_weights = torch.cat([parameter.grad.reshape(-1) for parameter in parameters])[order]
         return values.detach().numpy(), x.grad.numpy(), of_weights.numpy()
 

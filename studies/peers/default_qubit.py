@@ -52,12 +52,14 @@ def expectations_on(workload: Workload, device, diff_method: str):
 
 def torch_step(workload: Workload, expectations):
     """Forward and backward of a torch function (inputs, weights) -> (B, K)."""
-    arrays = workload.numbers
+    inputs, weights, cotangents = (torch.tensor(array) for array in workload.numbers)
+    inputs.requires_grad_()
+    weights.requires_grad_()
 
     def step():
-        inputs, weights = (torch.tensor(array, requires_grad=True) for array in arrays[:2])
+        inputs.grad = weights.grad = None
         values = expectations(inputs, weights)
-        (values * torch.tensor(arrays[2])).sum().backward()
+        values.backward(cotangents.to(values.dtype))
         return values.detach().numpy(), inputs.grad.numpy(), weights.grad.numpy()
 
     return step

@@ -66,7 +66,7 @@ def jax_step(workload: Workload, circuit, on_device: bool = False):
     """Forward and backward of a function (n,), (P,) -> (K,), over the batch, jitted.
 
     Args:
-        on_device: numbers are put on the device once, and results stay there; else they come and go as NumPy arrays.
+        on_device: results stay on the device, where numbers are put once; else they are given as NumPy arrays.
     """
     import jax
     import jax.numpy as jnp
@@ -79,7 +79,7 @@ def jax_step(workload: Workload, circuit, on_device: bool = False):
 
     gradient = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
 
-    numbers = jax.device_put(workload.numbers) if on_device else workload.numbers
+    numbers = jax.device_put(workload.numbers)
 
     def step():
         (_, values), (of_inputs, of_weights) = gradient(*numbers)

@@ -35,8 +35,8 @@ class Estimate:
     Attributes:
         loss, loss_error: of the expectation value. gradient, errors: (n_parameters,) of its derivatives.
         n_walks: for each string or pair, 0 where all are exact.
-        weight: (n_parameters,) the most that one walk adds, times n_walks: what a variance that no walk hit stays under.
-        loss_weight: the same of the loss.
+        weight: (n_parameters,) the most that a walk of a kind adds that was not seen, times n_walks: one that turns at the
+            parameter's gate or, where none hit, any. loss_weight: the same of the loss.
     """
 
     loss: float
@@ -202,39 +202,40 @@ class _Sampled:
         self.program = program_of(walk.table, angles, walk.frozen, walk.ends, walk.noise)
         self._start = np.array([code >> bit & 1 for code in walk.start for bit in (0, 1)], np.uint8)
         self._is_twisted = bool(walk.exponents.any() or walk.phase)
-        size = 1 + len(self.program.chances)
-        self.sums, self.squares = np.zeros(size), np.zeros(size)
+        n_turns = len(self.program.chances)
+        self.sums, self.squares, self.turns = np.zeros(1 + n_turns), np.zeros(1 + n_turns), np.zeros(n_turns)
 
-    def chunk(self, index: int) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+    def chunk(self, index: int) -> Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """One unit of work, which draws from a stream of its own."""
         program = self.program
 
-        def work() -> tuple[np.ndarray, np.ndarray]:
+        def work() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             key = np.random.SeedSequence(self._seed, spawn_key=(self._number, index))
             seeds = key.generate_state(4 * WORDS, np.uint64).reshape(4, WORDS)
-            sums, squares = np.zeros(len(self.sums)), np.zeros(len(self.sums))
+            sums, squares, took = np.zeros(len(self.sums)), np.zeros(len(self.sums)), np.zeros(len(self.turns))
             shared = program.steps, program.rows, program.chances
             if program.is_weighted or self._is_twisted:
                 weigh(
-                    *shared, program.weights, program.shrink, program.n_rows, program.ends, self.walk.exponents,
-                    self.walk.phase, self._start, seeds, BLOCKS, sums, squares,
+                    *shared, program.tilts, program.weights, program.shrink, program.n_rows, program.ends,
+                    self.walk.exponents, self.walk.phase, self._start, seeds, BLOCKS, sums, squares, took,
                 )  # fmt: skip
-                return sums, squares
-            ended, met, took = np.zeros(1), np.zeros(len(sums) - 1), np.zeros(len(sums) - 1)
+                return sums, squares, took
+            ended, met = np.zeros(1), np.zeros(len(took))
             count(*shared, program.n_rows, program.ends, self._start, seeds, BLOCKS, ended, met, took)
             stay, turn = program.weights.T
             sums[0] = squares[0] = ended[0]
             sums[1:] = stay * (met - took) + turn * took
             squares[1:] = stay**2 * (met - took) + turn**2 * took
-            return sums, squares
+            return sums, squares, took
 
         return work
 
-    def add(self, found: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    def add(self, found: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
         """The chunks' sums, in their order."""
-        for sums, squares in found:
+        for sums, squares, turns in found:
             self.sums += sums
             self.squares += squares
+            self.turns += turns
             self.n_walks += BLOCKS * WALKS
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
@@ -242,6 +243,14 @@ class _Sampled:
         mean = self.sums / self.n_walks
         spread_ = np.maximum(self.squares / self.n_walks - mean**2, 0) / self.n_walks
         return self.walk.scale * mean, self.walk.scale**2 * spread_
+
+    def unseen(self) -> np.ndarray:
+        """(n_turns,): the most that one walk adds to a derivative, of kinds of which there was none."""
+        program = self.program
+        staying, turning = (program.weights * program.tilts).T
+        is_hit, is_possible = self.squares[1:] > 0, program.chances > 0
+        turning = np.where((self.turns == 0) & is_possible, turning, 0.0)
+        return abs(self.walk.scale) * np.maximum(turning, np.where(is_hit, 0.0, staying))
 
 
 class _Total:
@@ -271,7 +280,7 @@ class _Total:
             loss_weight += abs(one.walk.scale)
             np.add.at(gradient, one.program.parameters, found[1:])
             np.add.at(errors, one.program.parameters, squared[1:])
-            np.add.at(weight, one.program.parameters, abs(one.walk.scale) * one.program.weights.max(axis=1, initial=0.0))
+            np.add.at(weight, one.program.parameters, one.unseen())
         return Estimate(loss, loss_error**0.5, gradient, np.sqrt(errors), n_walks, weight, loss_weight)
 
 
@@ -285,7 +294,7 @@ def _sample(sampled: list[_Sampled], total: _Total, relative_error: float, most_
         goal = min(goal, most)
         _chunks(sampled, range(done, goal))
         done = goal
-        error = _median_error(total.estimate(sampled, 0), any(one.sums.any() for one in sampled))
+        error = _median_error(total.estimate(sampled, done * BLOCKS * WALKS), any(one.sums.any() for one in sampled))
         if done == most or error <= relative_error:
             return done * BLOCKS * WALKS
         needed = done * (error / relative_error) ** 2 if np.isfinite(error) else 4 * done
@@ -306,11 +315,12 @@ def _chunks(sampled: list[_Sampled], indices: range) -> None:
 
 def _median_error(found: Estimate, has_hit: bool) -> float:
     """Of the components that walks hit, relative; infinite where none did."""
+    errors = np.maximum(found.errors, found.weight / found.n_walks)  # what was not seen may be there once
     hit = found.errors > 0
     if not hit.any():
         return 0.0 if has_hit and not found.loss_error else np.inf
     size = np.maximum(np.abs(found.gradient[hit]), np.finfo(float).tiny)
-    return float(np.median(found.errors[hit] / size))
+    return float(np.median(errors[hit] / size))
 
 
 def check(relative_error: float, most_walks: int) -> None:

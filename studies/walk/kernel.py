@@ -98,6 +98,15 @@ def _shrink(bits, row, factors, weight):
                 ]
 
 
+@numba.njit(cache=True, nogil=True)
+def _tilt(anti, turned, staying, turning, weight):
+    """Walks that met a turn which is made more often than it happens are worth what makes up for that."""
+    for w in range(WORDS):
+        for k in range(64):
+            if anti[w] >> np.uint64(k) & np.uint64(1):
+                weight[w, k] *= turning if turned[w] >> np.uint64(k) & np.uint64(1) else staying
+
+
 @numba.njit(cache=True, nogil=True, inline="always")
 def _turn(rows, a, b, d, chance, bits, seeds, spare, anti, turned, number):
     """A turn about one string: rows a to b tell who anticommutes, rows b to d are flipped where it turns."""
@@ -121,7 +130,7 @@ def _turn(rows, a, b, d, chance, bits, seeds, spare, anti, turned, number):
 
 
 @numba.njit(cache=True, nogil=True)
-def _walk(steps, rows, chances, shrink, bits, seeds, spare, anti, turned, weight):
+def _walk(steps, rows, chances, tilts, shrink, bits, seeds, spare, anti, turned, weight):
     """One block from the observable to the start; which turns it met anticommuting, and which of these it took."""
     for k in range(steps.shape[0]):
         kind, a, b, number = steps[k, 0], steps[k, 1], steps[k, 2], steps[k, 4]
@@ -134,6 +143,8 @@ def _walk(steps, rows, chances, shrink, bits, seeds, spare, anti, turned, weight
             _turn_any(bits, rows[a], chances[number], seeds, spare, anti, turned, number)
         else:
             _turn(rows, a, b, steps[k, 3], chances[number], bits, seeds, spare, anti, turned, number)
+            if tilts.shape[0] and tilts[number, 1] != 1.0:
+                _tilt(anti[number], turned[number], tilts[number, 0], tilts[number, 1], weight)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -161,13 +172,13 @@ def count(steps, rows, chances, n_rows, ends, start, seeds, n_blocks, ended, met
     n_turns = chances.shape[0]
     bits = np.empty((n_rows, WORDS), np.uint64)
     anti, turned = np.empty((n_turns, WORDS), np.uint64), np.empty((n_turns, WORDS), np.uint64)
-    spare, alive, nothing = np.empty((4, WORDS), np.uint64), np.empty(WORDS, np.uint64), np.empty((0, 4))
-    weight = np.empty((0, 64))
+    spare, alive = np.empty((4, WORDS), np.uint64), np.empty(WORDS, np.uint64)
+    no_tilts, no_noise, weight = np.empty((0, 2)), np.empty((0, 4)), np.empty((0, 64))
     for _ in range(n_blocks):
         for r in range(n_rows):
             for w in range(WORDS):
                 bits[r, w] = ~np.uint64(0) if start[r] else np.uint64(0)
-        _walk(steps, rows, chances, nothing, bits, seeds, spare, anti, turned, weight)
+        _walk(steps, rows, chances, no_tilts, no_noise, bits, seeds, spare, anti, turned, weight)
         _alive(bits, ends, alive)
         n_alive = np.uint64(0)
         for w in range(WORDS):
@@ -186,7 +197,8 @@ def count(steps, rows, chances, n_rows, ends, start, seeds, n_blocks, ended, met
 
 @numba.njit(cache=True, nogil=True)
 def weigh(
-    steps, rows, chances, weights, shrink, n_rows, ends, exponents, phase, start, seeds, n_blocks, sums, squares
+    steps, rows, chances, tilts, weights, shrink, n_rows, ends, exponents, phase, start, seeds, n_blocks, sums, squares,
+    turns,
 ):  # fmt: skip
     """Adds, over blocks of walks, weights at the end and of each turn's derivative, and their squares.
 
@@ -194,45 +206,46 @@ def weigh(
         ends, exponents: (n, 4) by qubit and letter code: a factor, and one more as an exponent of i.
         phase: another exponent; all together are even.
         sums, squares: (1 + n_turns,): of the value, then of the derivatives.
+        turns: (n_turns,): the walks that took each, of those that count.
     """
     n_turns = chances.shape[0]
     bits = np.empty((n_rows, WORDS), np.uint64)
     anti, turned = np.empty((n_turns, WORDS), np.uint64), np.empty((n_turns, WORDS), np.uint64)
-    spare, weight, turns = np.empty((4, WORDS), np.uint64), np.empty((WORDS, 64)), np.empty((WORDS, 64), np.int64)
+    spare, weight, powers = np.empty((4, WORDS), np.uint64), np.empty((WORDS, 64)), np.empty((WORDS, 64), np.int64)
     for _ in range(n_blocks):
         weight[:] = 1.0
         for r in range(n_rows):
             for w in range(WORDS):
                 bits[r, w] = ~np.uint64(0) if start[r] else np.uint64(0)
-        _walk(steps, rows, chances, shrink, bits, seeds, spare, anti, turned, weight)
-        _end(bits, ends, exponents, phase, turns, weight)
+        _walk(steps, rows, chances, tilts, shrink, bits, seeds, spare, anti, turned, weight)
+        _end(bits, ends, exponents, phase, powers, weight)
         sums[0] += weight.sum()
         squares[0] += (weight * weight).sum()
         for j in range(n_turns):
-            _add(anti[j], turned[j], weights[j, 0], weights[j, 1], weight, sums, squares, j + 1)
+            turns[j] += _add(anti[j], turned[j], weights[j, 0], weights[j, 1], weight, sums, squares, j + 1)
 
 
 @numba.njit(cache=True, nogil=True)
-def _end(bits, ends, exponents, phase, turns, weight):
+def _end(bits, ends, exponents, phase, powers, weight):
     """Every walk's weight times what its last string ends with."""
-    turns[:] = phase
+    powers[:] = phase
     for q in range(ends.shape[0]):
         for w in range(WORDS):
             x, z = bits[2 * q, w], bits[2 * q + 1, w]
             for k in range(64):
                 code = _code(x, z, k)
                 weight[w, k] *= ends[q, code]
-                turns[w, k] += exponents[q, code]
+                powers[w, k] += exponents[q, code]
     for w in range(WORDS):
         for k in range(64):
-            if turns[w, k] & 3 == 2:
+            if powers[w, k] & 3 == 2:
                 weight[w, k] = -weight[w, k]
 
 
 @numba.njit(cache=True, nogil=True)
 def _add(anti, turned, staying, turning, weight, sums, squares, place):
-    """One turn's share of `weigh`."""
-    total, total_squares = 0.0, 0.0
+    """One turn's share of `weigh`; how many walks that count took it."""
+    total, total_squares, n_took = 0.0, 0.0, 0.0
     for w in range(WORDS):
         for k in range(64):
             took = float(turned[w] >> np.uint64(k) & np.uint64(1))
@@ -240,5 +253,8 @@ def _add(anti, turned, staying, turning, weight, sums, squares, place):
             value = weight[w, k] * (staying * (met - took) + turning * took)
             total += value
             total_squares += value * value
+            if value != 0:
+                n_took += took
     sums[place] += total
     squares[place] += total_squares
+    return n_took

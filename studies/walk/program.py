@@ -12,6 +12,7 @@ from studies.walk.table import Clifford, Noise, Table, Turn
 
 TURN, ANY_AXIS, ADD, SHRINK = range(4)
 DIGITS = 32  # binary digits of a probability
+FEWEST_TURNS = 0.25  # of a walk that meets every turn; where angles are narrower, turns are made more often than they happen
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,14 @@ class WalkProgram:
         steps: (n, 5): kind; of a turn where in `rows` those start that tell whether a string anticommutes, where those
             that it flips, where they end, and its number; of an addition the two rows; of noise a row and its number.
         rows: the rows that steps name.
-        chances: (n_turns,) of turning, in units of 2^-DIGITS.
+        chances: (n_turns,) of turning, in units of 2^-DIGITS: where angles are so narrow that hardly a walk would turn, more
+            than it is. tilts: (n_turns, 2): what a walk that anticommutes is then worth, staying and
+            turning; 1 where the chance is the true one.
         weights: (n_turns, 2): what a derivative's walk weighs, staying and turning; 0 for a turn that never happens.
         shrink: (n_shrinks, 4): factor of a walk's weight by letter code x + 2 z.
         ends: (n_qubits, 4): and that of the product state at the end.
         parameters: (n_turns,) of each turn its parameter.
-        is_weighted: a walk weighs other than 0 or 1 at the end.
+        is_weighted: a walk weighs other than 0 or 1 at the end, or turns are tilted.
         needs_turns: whether staying and turning weigh differently.
     """
 
@@ -59,6 +62,7 @@ class WalkProgram:
     steps: np.ndarray
     rows: np.ndarray
     chances: np.ndarray
+    tilts: np.ndarray
     weights: np.ndarray
     shrink: np.ndarray
     ends: np.ndarray
@@ -74,8 +78,8 @@ def program_of(table: Table, angles: Angles, frozen: np.ndarray, ends: np.ndarra
         frozen: (n_turns,) turns at which strings stay, in the table's order.
         ends: (n_qubits, 4) factor of a walk's weight by qubit and letter code x + 2 z. noise: (4,) of each noise step.
     """
-    steps, rows, chances, weights, parameters = [], [], [], [], []
-    n_noises = 0
+    steps, rows, chances, weights, parameters, tilts = [], [], [], [], [], []
+    n_noises, least = 0, _least_chance(table, angles, frozen)
     for step in table.steps:
         if isinstance(step, Clifford):
             for to, source in additions(step):
@@ -91,15 +95,26 @@ def program_of(table: Table, angles: Angles, frozen: np.ndarray, ends: np.ndarra
             rows += tests + flips
             kind = ANY_AXIS if step.any_axis else TURN
             steps.append((kind, start, start + len(tests), len(rows), len(chances)))
-            chances.append(0 if is_frozen else round(moved.sin2 * 2**DIGITS))
+            chance = 0.0 if is_frozen else max(moved.sin2, least)
+            chances.append(round(chance * 2**DIGITS))
+            is_tilted = chance > moved.sin2 > 0
+            tilts.append((moved.cos2 / (1 - chance), moved.sin2 / chance) if is_tilted else (1.0, 1.0))
             weights.append((0.0, 0.0) if is_frozen else _weights(moved, step.factor))
             parameters.append(step.parameter)
-    weights = np.array(weights, float).reshape(-1, 2)
+    weights, tilts = (np.array(pairs, float).reshape(-1, 2) for pairs in (weights, tilts))
+    is_weighted = bool(noise) or not np.isin(ends, (0.0, 1.0)).all() or bool((tilts != 1.0).any())
     return WalkProgram(
         2 * table.n_qubits, np.array(steps, np.int64).reshape(-1, 5), np.array(rows, np.int64), np.array(chances, np.int64),
-        weights, np.array(noise, float).reshape(-1, 4), ends, np.array(parameters, np.int64),
-        bool(noise) or not np.isin(ends, (0.0, 1.0)).all(), bool((weights[:, 0] != weights[:, 1]).any()),
+        tilts, weights, np.array(noise, float).reshape(-1, 4), ends, np.array(parameters, np.int64),
+        is_weighted, bool((weights[:, 0] != weights[:, 1]).any()),
     )  # fmt: skip
+
+
+def _least_chance(table: Table, angles: Angles, frozen: np.ndarray) -> float:
+    """Of turning: what gives `FEWEST_TURNS` if walks would turn less often, else none."""
+    turns = [step for step in table.steps if isinstance(step, Turn)]
+    free = [moments(step, angles).sin2 for step, is_frozen in zip(turns, frozen) if not is_frozen]
+    return FEWEST_TURNS / len(free) if 0 < sum(free) < FEWEST_TURNS else 0.0
 
 
 def _weights(moved: Moments, factor: float) -> tuple[float, float]:
