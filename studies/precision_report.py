@@ -206,9 +206,11 @@ def _trainings(rows: list[dict]) -> str:
             missed.append(f"{method} ({reached} of {runs} seeds)")
     words = "; ".join(text for _, text in sorted(parts))
     case = _part(rows, "training")[0]
+    tried = len({row["shots"] for row in _part(rows, "training", method=_methods(rows)[0])})
     lost = f" Not reached by half of the seeds in {case['steps']} steps: {', '.join(missed)}." if missed else ""
     return (
-        f"Total shots until a classifier of digits has accuracy {case['accuracy']:g}: {words}.{lost} "
+        f"Total shots until a classifier of digits has accuracy {case['accuracy']:g}, at the best of {tried} numbers of "
+        f"shots a circuit, which favours each a little: {words}.{lost} "
         f"The classical twin gets there in {between(_operations(rows, 'twin'))} floating-point operations."
     )
 
