@@ -149,11 +149,12 @@ def exact_terms(gate) -> Terms | None:
         return list(zip(gate.labels, gate.params))
     if kind is PauliEvolutionGate:
         operators = gate.operator if isinstance(gate.operator, list) else [gate.operator]
-        if any(_has_projectors(operator) for operator in operators):  # k are 2^k strings, but k controls by definition
+        is_exact = isinstance(gate.synthesis, MatrixExponential)
+        if not is_exact and any(map(_has_projectors, operators)):  # k are 2^k strings, but k controls by definition
             return None
         sums = [o if isinstance(o, SparsePauliOp) else SparsePauliOp.from_sparse_observable(o) for o in operators]
         terms = [(label, gate.time * float(c.real)) for o in sums for label, c in zip(o.paulis.to_labels(), o.coeffs)]
-        return terms if isinstance(gate.synthesis, MatrixExponential) or len(parts(terms)) == len(dict(terms)) else None
+        return terms if is_exact or len(parts(terms)) == len(dict(terms)) else None
     if kind is HamiltonianGate and isinstance(gate.params[1], ParameterExpression):
         operator = SparsePauliOp.from_operator(np.asarray(gate.params[0]), atol=ROUNDING, rtol=0)
         return [(s, gate.params[1] * float(c.real)) for s, c in zip(operator.paulis.to_labels(), operator.coeffs)]

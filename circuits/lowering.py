@@ -161,10 +161,11 @@ def _append_controlled(builder: Builder, gate: ControlledGate, qubits, controls,
     count = gate.num_ctrl_qubits
     inner = (*controls, *qubits[:count])
     inner_state = state | gate.ctrl_state << len(controls)
-    is_of_cu = isinstance(gate.base_gate, lib.UGate) and len(gate.params) == 4  # a controlled CU, whose phase U has not
+    is_cu = isinstance(gate, lib.CUGate)
+    is_of_cu = not is_cu and isinstance(gate.base_gate, lib.UGate) and len(gate.params) == 4  # whose phase U has not
     if gate.base_gate.num_qubits != len(qubits) - count or is_of_cu or _is_left_free(gate):  # several targets: MCMT
         _append_composite(builder, gate, qubits, controls, state)
-    elif isinstance(gate, lib.CUGate):
+    elif is_cu:
         *angles, phase = gate.params
         builder.rotation("", (), -2 * phase, inner, inner_state)
         append(builder, lib.UGate(*angles), qubits[count:], inner, inner_state)

@@ -1,7 +1,17 @@
 """What surrounds a circuit's gates: its measurements split off, bits that nothing uses, names that mislead."""
 
 from qiskit import QuantumCircuit
-from qiskit.circuit import Barrier, CircuitInstruction, ControlFlowOp, Delay, Gate, Instruction, Measure, Reset
+from qiskit.circuit import (
+    Barrier,
+    CircuitInstruction,
+    ControlFlowOp,
+    ControlledGate,
+    Delay,
+    Gate,
+    Instruction,
+    Measure,
+    Reset,
+)
 from qiskit.circuit.library import Initialize, get_standard_gate_name_mapping
 
 from circuits.errors import LabError, Unsupported
@@ -9,6 +19,7 @@ from circuits.errors import LabError, Unsupported
 READS_NOTHING = "the circuit measures nothing: add circuit.measure_all()"
 SPECIAL = {"barrier": Barrier, "measure": Measure, "reset": Reset, "delay": Delay, "initialize": Initialize}
 STANDARD = frozenset(get_standard_gate_name_mapping())
+OF_ONES_OWN = (Gate, Instruction, ControlledGate)  # what circuits are made into; Qiskit's own gates have kinds of their own
 
 
 def split_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[int, int]]:
@@ -64,7 +75,7 @@ def without_lookalikes(circuit: QuantumCircuit) -> QuantumCircuit:
         if isinstance(operation, ControlFlowOp):
             blocks = [without_lookalikes(block) for block in operation.blocks]
             plain.append(operation.replace_blocks(blocks), item.qubits, item.clbits)
-        elif operation.definition is not None and (_is_lookalike(item) or _hides(operation, known)):
+        elif (_is_lookalike(item) or _hides(operation, known)) and operation.definition is not None:
             plain.compose(without_lookalikes(operation.definition), item.qubits, item.clbits, inplace=True)
         else:
             plain.append(item)
@@ -79,7 +90,7 @@ def _hides(operation, known: dict[int, bool]) -> bool:
     """Whether something inside the operation looks like what it is not; `known` keeps what was found by definition."""
     if isinstance(operation, ControlFlowOp):
         return any(_misleads(block, known) for block in operation.blocks)
-    if type(operation) not in (Gate, Instruction) or operation.definition is None:
+    if type(operation) not in OF_ONES_OWN or operation.definition is None:
         return False
     key = id(operation.definition)
     if key not in known:
@@ -91,4 +102,4 @@ def _is_lookalike(item: CircuitInstruction) -> bool:
     if item.name in SPECIAL:
         return not isinstance(item.operation, SPECIAL[item.name])
     # Asked of the operation's own kind alone: a circuit's standard gates are made anew whenever they are looked at.
-    return item.name in STANDARD and not item.is_standard_gate() and type(item.operation) in (Gate, Instruction)
+    return item.name in STANDARD and not item.is_standard_gate() and type(item.operation) in OF_ONES_OWN

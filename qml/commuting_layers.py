@@ -10,8 +10,6 @@ from qiskit.quantum_info import Clifford, Operator, Pauli, PauliList
 from circuits.evolution import Evolution
 from circuits.program import Gate, Program, Rotation, Unitary
 
-LARGEST_MATRIX = 6  # qubits
-
 
 def layers_of_weights(program: Program, weights: Sequence[Parameter]) -> np.ndarray:
     """(n_weights,) the layer of each weight: gates of one layer commute, and all of them could act at the same time.
@@ -76,11 +74,11 @@ def _generators(gate: Rotation | Evolution, n_qubits: int) -> PauliList:
 def as_clifford(gate: Gate) -> Clifford | None:
     """A fixed gate as a Clifford operator on its qubits and controls; None if it is none, or turned by a parameter.
 
-    One on more than six is not looked at: with two controls it is none, and its matrix is large.
+    One under three controls and more is not looked at: unless it does nothing it is none, and its matrix may be large.
     """
     if isinstance(gate, Evolution) or (isinstance(gate, Rotation) and gate.slot is not None):
         return None
-    if len(gate.qubits) + len(gate.controls) > LARGEST_MATRIX:
+    if len(gate.controls) > 2:
         return None
     if isinstance(gate, Rotation):
         if abs(gate.angle / (np.pi / 2) - round(gate.angle / (np.pi / 2))) > 1e-12:

@@ -19,6 +19,7 @@ from qml import networks
 from qml.checkpoints import Checkpoint, fingerprint, read, write
 from qml.training import Epoch, Schedule, train
 
+FEATURES = ("n_features_in_", "feature_names_in_")
 _CHUNK = 4096  # samples per call when predicting, so that memory does not grow with the data
 
 
@@ -107,19 +108,34 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
             raise LabError(
                 f"a run with a checkpoint must be repeatable: random_state must be a whole number, got {self.random_state!r}"
             )
-        X, labels, classes = self._validated(X, y)
+        before = self._features()
+        try:
+            X, labels, classes = self._validated(X, y)
+            features = self._features()
+        finally:
+            self._know(before)
         mean, scale = _scaling(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         network, history, settings = self._network(mean, scale, len(classes), seed), [], self.get_params(deep=False)
         schedule = Schedule(self.max_epochs, self.batch_size, self.learning_rate, seed)
         kept = checkpoint and Checkpoint(checkpoint, self._settings(settings), fingerprint(X, labels))
-        data = torch.tensor(X), torch.tensor(labels), torch.tensor(scale * self._noise())
+        data = torch.tensor(X), torch.tensor(labels), torch.tensor(scale * self._noise(X.shape[1]))
         with nullcontext() if watch is None else watch.following(network) as after_backward:
             for epoch in train(network, *data, schedule, kept, after_backward):
                 history.append(epoch)
+                self._know(features)
                 self.network_, self.classes_, self._fitted = network, classes, settings
                 self.history_, self.loss_curve_, self.n_iter_ = history, [e.loss for e in history], epoch.number
                 yield epoch
+
+    def _features(self) -> dict:
+        return {name: vars(self)[name] for name in FEATURES if name in vars(self)}
+
+    def _know(self, features: dict) -> None:
+        """How many features there are and what they are called, as scikit-learn notes it."""
+        for name in FEATURES:
+            vars(self).pop(name, None)
+        vars(self).update(features)
 
     def _validated(self, X, y) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Features, labels as indices of classes, and these."""
@@ -165,7 +181,8 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
             LabError: a setting is an object that has no name, such as a backend object.
         """
         check_is_fitted(self, "network_")
-        content = {"kind": "model", "estimator": type(self).__name__, "settings": self._settings(self._fitted)}
+        fitted = getattr(self, "_fitted", None) or self.get_params(deep=False)  # one that was pickled long ago has none
+        content = {"kind": "model", "estimator": type(self).__name__, "settings": self._settings(fitted)}
         content |= {"classes": self.classes_.tolist(), "n_features": self.n_features_in_, "about": about}
         write(Path(path), content | {"network": self.network_.state_dict()})
 
@@ -174,8 +191,8 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         layer = {name: getattr(self, name) for name in names}
         return networks.hybrid(mean, scale, n_classes, seed, layer)
 
-    def _noise(self) -> float:
-        return min(0.05 * math.sqrt(self.n_features_in_), 0.4) if self.input_noise is None else self.input_noise
+    def _noise(self, n_features: int) -> float:
+        return min(0.05 * math.sqrt(n_features), 0.4) if self.input_noise is None else self.input_noise
 
     def _settings(self, given: dict) -> dict:
         settings = {"model": type(self).__name__}

@@ -74,6 +74,11 @@ def as_dict(model: Any) -> dict:
     """
     if not is_plain(model):
         raise LabError("a noise model with passes of its own (a device's) cannot be written: give the device or its name")
+    return described(model)
+
+
+def described(model: Any) -> dict:
+    """Errors and basis of a `NoiseModel`, alike for equal ones; passes of its own are left out."""
     # Each error has a number that is drawn anew for every model.
     errors = [{**error, "id": None} for error in model.to_dict(serializable=True)["errors"]]
     return {"errors": errors, "basis_gates": model.basis_gates}

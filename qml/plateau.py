@@ -115,13 +115,12 @@ class PlateauWatch:
         if not len(inputs):
             return
         square = float(cotangents.to(torch.float64).square().sum())
-        kept = torch.argsort(~cotangents.any(dim=1), stable=True)[:MOST_SAMPLES]  # first those that move the loss
-        inputs, cotangents = inputs[kept], cotangents[kept]
         if self._batch is not None:  # gradients add up, over parts of a batch or several calls in one loss
-            inputs = torch.cat([self._batch.inputs, inputs])[:MOST_SAMPLES]
-            cotangents = torch.cat([self._batch.cotangents, cotangents])[:MOST_SAMPLES]
+            inputs = torch.cat([self._batch.inputs, inputs])
+            cotangents = torch.cat([self._batch.cotangents, cotangents])
             square += self._batch.square
-        self._batch = _Batch(inputs, cotangents, square)
+        kept = torch.argsort(~cotangents.any(dim=1), stable=True)[:MOST_SAMPLES]  # first those that move the loss
+        self._batch = _Batch(inputs[kept], cotangents[kept], square)
 
     @property
     def has_seen(self) -> bool:
@@ -156,7 +155,7 @@ class PlateauWatch:
         if not self._history:
             raise LabError("the watch has seen no step yet: call watch.step(loss) after loss.backward()")
         shift_noise, weights = ShiftNoise(self.layer), _weights(self.layer)
-        groups, last = self._groups(shift_noise, weights), self._weighing()
+        groups, last = self._groups(shift_noise, weights), self._history[-1].batch
         here = self._look(shift_noise, weights)
         redrawn = [self._look(shift_noise, point) for point in self._redrawn(weights)]
         derivative = shift_noise.typical_variances(last.inputs, weights, here.signs)[self._is_watched].mean()

@@ -9,7 +9,7 @@ An unchanged TorchLayer of PennyLane's trains 10 times faster on our device than
 Control: values and gradients of every peer are compared with ours, by element and by a signed checksum; one that differs is
 named and left out.
 
-Minutes: 1 with --quick, 60 in full with all peers, on two cores.
+Minutes: 1 with --quick, 170 in full with all peers, on two cores.
 
 A step is forward and backward through the public `QuantumLayer`, torch included, gradients to weights and inputs. Ours and a
 peer take turns: a tenth of a second of steps of one, then of the other, after a rest in which threads stop spinning; the

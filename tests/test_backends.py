@@ -8,9 +8,10 @@ import pytest
 import torch
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
+from qiskit.circuit.library import HGate
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_aer import AerSimulator
-from qiskit_aer.noise import NoiseModel, depolarizing_error
+from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 from qiskit_aer.primitives import SamplerV2 as AerSampler
 from scipy.stats import chisquare
 
@@ -317,6 +318,25 @@ def test_noise_that_goes_by_names_is_refused_where_gates_are_lowered():
     with pytest.raises(Unsupported, match="a noise model that goes by gates' names does not find them"):
         QuantumLayer(circuit, backend=sampler, shots=10)
     QuantumLayer(circuit, backend=AerSampler(), shots=10)()
+    read_wrong = NoiseModel()
+    read_wrong.add_all_qubit_readout_error(ReadoutError([[0, 1], [1, 0]]))
+    sampler = AerSampler(options={"backend_options": {"noise_model": read_wrong}})
+    assert QuantumLayer(circuit, "IZ", init=[0.0], backend=sampler, shots=10)().tolist() == [-1.0]
+
+
+def test_gates_that_are_no_lookalikes_stay_beside_one():
+    swap = QuantumCircuit(2, name="swap")
+    swap.cz(0, 1)
+    circuit = QuantumCircuit(3, 3)
+    circuit.h(range(3))
+    circuit.append(swap.to_gate().control(1), [0, 1, 2])
+    circuit.append(HGate().control(1, annotated=True), [0, 1])
+    circuit.append(swap.to_gate(), [1, 2])
+    circuit.h(range(3))
+    circuit.measure(range(3), range(3))
+    found, wanted = (resolve(name).counts(circuit, 4000, seed=3) for name in ("aer", "native"))
+    keys = sorted({*found, *wanted})
+    assert max(abs(found.get(key, 0) - wanted.get(key, 0)) for key in keys) < 5 * np.sqrt(2 * 4000 * 0.25)
 
 
 def test_free_parameters_are_named_by_aer_too():

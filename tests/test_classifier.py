@@ -255,11 +255,12 @@ def test_a_fit_that_fails_leaves_the_classifier_as_it_was(small, blobs, tmp_path
         pass
     classifier = small().fit(features, np.array(["a", "b", "c"])[labels])
     before = classifier.predict_proba(features)
-    for wrong in ({"checkpoint": tmp_path / "run"}, {"y": np.zeros(60)}):
+    wider = np.hstack([features, features])
+    for wrong in ({"checkpoint": tmp_path / "run"}, {"y": np.zeros(60)}, {"X": wider, "y": np.zeros(60)}):
         with pytest.raises(LabError):
             list(classifier.fit_epochs(**{"X": features, "y": labels} | wrong))
         assert np.array_equal(classifier.predict_proba(features), before)
-        assert classifier.classes_.tolist() == ["a", "b", "c"]
+        assert classifier.n_features_in_ == 3 and classifier.classes_.tolist() == ["a", "b", "c"]
 
 
 def test_a_saved_classifier_is_the_one_that_was_fitted_whatever_was_set_since(small, blobs, tmp_path):

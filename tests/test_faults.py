@@ -24,7 +24,8 @@ from qml import database, jobs, qpy_reader
 from qml.backends.base import Backend
 from qml.circuit_files import load, parse
 from qml.store import Store
-from qml.submission import scheduler
+from qml.submission import scheduler, task
+from qml.submission.process import SimulatorProcess
 
 SEED = 20261125
 FILES = int(os.environ.get("QML_LAB_FUZZ", "200"))  # of each of five kinds
@@ -403,11 +404,18 @@ def test_a_simulation_past_its_time_limit_is_ended(store):
         time.sleep(0.01)
 
 
-def test_the_start_of_a_simulator_takes_none_of_a_jobs_time(store):
-    for simulator in scheduler.current().simulators():
-        simulator.stop()
-    job = qml.submit(bell(), backend="aer", timeout=0.4, store=store)  # Qiskit and Aer take longer to be imported
-    assert job.result().counts
+def test_the_start_of_a_simulator_takes_none_of_a_jobs_time(store, monkeypatch):
+    prepare = SimulatorProcess.prepare
+
+    def slowly(self, request):
+        time.sleep(6)
+        prepare(self, request)
+
+    monkeypatch.setattr(SimulatorProcess, "prepare", slowly)
+    assert qml.submit(bell(), backend="aer", timeout=5, store=store).result().counts
+    monkeypatch.setattr(task, "STARTING", 0.0)
+    with pytest.raises(LabError, match=r"did not end within 0\.5 s"):  # nor may it take for ever
+        qml.submit(bell(), backend="aer", timeout=0.5, store=store).result()
 
 
 @pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf"), "3", True])

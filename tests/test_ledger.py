@@ -342,4 +342,4 @@ def test_a_plan_counts_derivatives_that_weights_in_input_slots_need():
 
 
 def test_shots_of_a_constant_can_be_planned():
-    assert qml.plan(qml.QuantumLayer(ansatze.hardware_efficient(2, 1), "II", shots=10)).circuits >= 0
+    assert qml.plan(qml.QuantumLayer(ansatze.hardware_efficient(2, 1), "II", shots=10)).circuits == 0

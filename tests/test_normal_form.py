@@ -207,9 +207,17 @@ def test_a_flip_under_twelve_controls_flips_one_state_and_is_small_gates():
     assert np.isclose(abs(np.vdot(Statevector(before).data[order], after)), 1, atol=1e-11)
 
 
-def test_a_matrix_of_several_qubits_under_many_controls_is_refused(monkeypatch):
-    monkeypatch.setattr(forms, "MOST_CONTROLS", 2)
-    circuit = QuantumCircuit(5)
-    circuit.append(UnitaryGate(random_unitary(4, seed=1)).control(3, annotated=True), range(5))
-    with pytest.raises(Unsupported, match="on 2 qubits under 3 controls: backend 'native' takes"):
+@pytest.mark.parametrize("gate", [*UNDER, SwapGate()], ids=lambda gate: gate.name)
+def test_ten_controls_take_a_moment(gate, rng):
+    n_qubits = 10 + gate.num_qubits
+    circuit = entangled(n_qubits, rng.uniform(-3, 3, n_qubits))
+    circuit.append(gate.control(10, ctrl_state=0b1100101001, annotated=True), range(n_qubits))
+    found = executed(normal_form(lower(circuit)), [])
+    assert np.isclose(abs(np.vdot(Statevector(circuit).data, found)), 1, atol=1e-11)
+
+
+def test_a_controlled_matrix_of_several_qubits_is_taken_up_to_eight_in_all():
+    circuit = QuantumCircuit(9)
+    circuit.append(UnitaryGate(random_unitary(4, seed=1)).control(7, annotated=True), range(9))
+    with pytest.raises(Unsupported, match="on 2 qubits under 7 controls: backend 'native' takes"):
         normal_form(lower(circuit))

@@ -346,9 +346,9 @@ def test_a_layer_whose_angles_are_all_frozen_is_refused():
 def test_a_step_whose_samples_all_meet_their_margins_is_not_called_training_without_noise():
     layer = QuantumLayer(encodings.angle(3).compose(ansatze.hardware_efficient(3, 2)), "ZII", seed=4)
     watch, inputs = PlateauWatch(layer, shots=100), torch.rand(40, 3)
-    for margin in (3.0, 3.0, -3.0):  # at last no sample moves the loss
+    for margin, size in ((3.0, 40), (3.0, 40), (-3.0, 7)):  # at last no sample moves the loss
         layer.zero_grad()
-        loss = torch.relu(margin - layer(inputs)).mean()
+        loss = torch.relu(margin - layer(inputs[:size])).mean()
         loss.backward()
         watch.step(loss)
     ratio = watch.read().groups[-1].snr
@@ -358,6 +358,7 @@ def test_a_step_whose_samples_all_meet_their_margins_is_not_called_training_with
 def test_samples_that_move_the_loss_are_kept_first():
     layer = QuantumLayer(encodings.angle(2).compose(ansatze.hardware_efficient(2, 1)), "ZI", seed=4)
     watch, inputs = PlateauWatch(layer, shots=100), torch.rand(60, 2)
+    (0 * layer(inputs).sum()).backward()  # the first part of a batch, all of which meets its margins
     (layer(inputs)[50:] ** 2).sum().backward()
     watch.step(0.0)
     kept = watch._history[-1].batch

@@ -64,7 +64,8 @@ class NativeCircuit(Compiled):
         """
         key = weights.shape[:-1], len(inputs), weights.dtype.char, gradient
         if key not in self._small:
-            held = kept.states.nbytes if self._holds_states(kept) else 0
+            states = getattr(kept, "states", None)  # looked at once: another thread may use them up
+            held = 0 if states is None else states.nbytes
             n_bytes = self._fast.n_bytes(len(inputs), weights.dtype, gradient)
             self._check(n_bytes - held)  # before a plan, which may be large itself
             n_bytes += self._fast.angle_bytes(len(inputs), weights.ndim == 2, weights.dtype)

@@ -237,6 +237,14 @@ class QiskitBackend(Backend):
             reason = " ".join(str(error).split())[:300]
             raise LabError(f"{_name(primitive)} failed: {type(error).__name__}: {reason}") from error
 
+    def _has_noise_by_names(self) -> bool:
+        """Whether a simulator's noise is on some of its gates alone, and lowered circuits need not have these."""
+        model = getattr(getattr(self.target_backend, "options", None), "noise_model", None)
+        if model is None or self.target_backend.coupling_map is not None:
+            return False
+        noisy = set(model.noise_instructions) - {"measure", "reset"}
+        return bool(noisy) and not set(model.basis_gates) <= noisy
+
     def compile(self, program, observables, slots=None) -> QiskitCircuit:
         if program.is_evolving:
             raise Unsupported(
@@ -244,8 +252,7 @@ class QiskitBackend(Backend):
                 "'qiskit' transpiles once: use backend 'native', 'aer' or 'pennylane', or the product formula of a "
                 "PauliEvolutionGate"
             )
-        options = getattr(self.target_backend, "options", None)
-        if getattr(options, "noise_model", None) is not None and self.target_backend.coupling_map is None:
+        if self._has_noise_by_names():
             raise Unsupported(
                 "a layer's gates are lowered, and a noise model that goes by gates' names does not find them: take the "
                 "simulator of a device (AerSimulator.from_backend), or qml.submit the bound circuit to 'aer' with noise="

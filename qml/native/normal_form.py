@@ -25,6 +25,7 @@ from circuits.program import Program, Rotation, Unitary
 from qml.native.synthesis import flips, synthesized
 
 MOST_CONTROLS = 10  # whose strings, one for each subset, are written out
+LARGEST_CONTROLLED = 8  # qubits of a controlled matrix, its controls among them
 
 
 @dataclass(frozen=True)
@@ -243,16 +244,21 @@ def _fixed(form: NormalForm, gate: Unitary) -> None:
         a, b = gate.qubits
         for mask in (form.columns, form.rows, form.inverted):
             mask[a], mask[b] = mask[b], mask[a]
-    elif len(gate.qubits) == 1 and (not gate.controls or len(gate.controls) > MOST_CONTROLS):
+    elif gate.name == "swap":
+        _controlled_swap(form, gate)
+    elif len(gate.qubits) == 1 and len(gate.controls) != 1:
         turns = zyz(gate.matrix)
         for letter, angle in turns:
             if angle:
                 _rotate(form, letter, gate.qubits, gate.controls, gate.control_state, Angle(None, angle))
         if gate.controls:  # which make a phase of what is a global one else
             _rotate(form, "", (), gate.controls, gate.control_state, Angle(None, _phase_beside(turns, gate.matrix)))
-    elif len(gate.controls) > MOST_CONTROLS:
-        _widely_controlled(form, gate)
     else:
+        if gate.controls and len(gate.qubits) + len(gate.controls) > LARGEST_CONTROLLED:
+            raise Unsupported(
+                f"gate {gate.name!r} on {len(gate.qubits)} qubits under {len(gate.controls)} controls: backend 'native' "
+                f"takes controlled matrices of several qubits on at most {LARGEST_CONTROLLED} in all; decompose it first"
+            )
         for piece in synthesized(gate.full_matrix(), [*gate.qubits, *gate.controls]):
             _add(form, piece)
 
@@ -266,16 +272,12 @@ def _phase_beside(turns: list[tuple[str, float]], matrix: np.ndarray) -> float:
     return -2 * cmath.phase(matrix[1, 0]) + after - before
 
 
-def _widely_controlled(form: NormalForm, gate: Unitary) -> None:
-    if gate.name != "swap":
-        raise Unsupported(
-            f"gate {gate.name!r} on {len(gate.qubits)} qubits under {len(gate.controls)} controls: backend 'native' takes "
-            f"matrices of several qubits under at most {MOST_CONTROLS}; decompose it first"
-        )
+def _controlled_swap(form: NormalForm, gate: Unitary) -> None:
     a, b = gate.qubits
-    for target, controls, state in ((a, (b,), 1), (b, (*gate.controls, a), gate.control_state | 1 << len(gate.controls))):
-        _controlled_flip(form, target, controls, state)
-    _controlled_flip(form, a, (b,), 1)
+    turned = Unitary("x", gate.matrix, (b,), (*gate.controls, a), gate.control_state | 1 << len(gate.controls))
+    back = Unitary("x", gate.matrix, (a,), (b,), 1)
+    for piece in (back, turned, back):
+        _fixed(form, piece)
 
 
 def _flip(form: NormalForm, gate: Unitary) -> None:

@@ -1,6 +1,7 @@
 """A fixed matrix on several qubits as rotations and CNOTs, exact to rounding."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from qiskit import QuantumCircuit, transpile
@@ -11,14 +12,17 @@ from scipy.linalg import cossin, schur
 from circuits.lowering import lower
 from circuits.program import Rotation, Unitary
 
+NOTHING = 1e-14  # of an angle that rounding leaves
 EXACT = 1e-12  # of an entry; Qiskit's synthesis takes a gate for a simpler one that is as near as 3e-5
 
 
 def synthesized(matrix: np.ndarray, qubits: Sequence[int]) -> list[Rotation | Unitary]:
     """Gates that are the matrix up to a global phase, bit j of whose indices is `qubits[j]`.
 
-    Qiskit's own synthesis, which finds CNOTs, where its product is the matrix; else `shannon`.
+    On two qubits Qiskit's own synthesis, which finds CNOTs, where its product is the matrix; else `shannon`.
     """
+    if len(qubits) > 2:
+        return list(shannon(matrix, qubits))
     circuit = QuantumCircuit(len(qubits))
     circuit.append(UnitaryGate(matrix), range(len(qubits)))
     found = _elementary(circuit)
@@ -30,11 +34,17 @@ def synthesized(matrix: np.ndarray, qubits: Sequence[int]) -> list[Rotation | Un
 def flips(target: int, controls: Sequence[int], state: int) -> list[Rotation | Unitary]:
     """X on the target where the controls read the state, as gates under at most one control.
 
-    Cost: for k controls some k^2 gates.
+    Cost: for k controls some 16 k^2 gates.
     """
-    circuit = QuantumCircuit(len(controls) + 1)
-    circuit.append(XGate().control(len(controls), ctrl_state=state), [*range(1, len(controls) + 1), 0])
-    return [_placed(gate, (target, *controls)) for gate in lower(_elementary(circuit)).gates]
+    return [_placed(gate, (target, *controls)) for gate in _flips(len(controls), state)]
+
+
+@lru_cache(maxsize=16)
+def _flips(n_controls: int, state: int) -> tuple[Rotation | Unitary, ...]:
+    """Those on qubit 0 under the others."""
+    circuit = QuantumCircuit(n_controls + 1)
+    circuit.append(XGate().control(n_controls, ctrl_state=state), [*range(1, n_controls + 1), 0])
+    return lower(_elementary(circuit)).gates
 
 
 def _elementary(circuit: QuantumCircuit) -> QuantumCircuit:
@@ -87,5 +97,5 @@ def _uniform(pauli: str, angles: np.ndarray, qubits: Sequence[int]) -> Iterator[
         signs = 1 - 2 * (np.bitwise_count(states & subset) % 2).astype(int)
         angle = float(signs @ angles) / len(angles)
         chosen = [q for j, q in enumerate(others) if subset >> j & 1]
-        if angle:
+        if abs(angle) > NOTHING:
             yield Rotation(pauli + "Z" * len(chosen), (last, *chosen), (), 0, None, angle)

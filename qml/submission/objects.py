@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
+from qml.noise import described
 from qml.submission.owners import this_process
 
 _WORDS: dict[int, tuple[weakref.ref, str]] = {}
@@ -30,7 +31,7 @@ def token(thing: Any) -> list:
 def told(thing: Any) -> list:
     """Its class and, where it has them, its name, its options and its noise; objects that differ in more look alike.
 
-    Of a noise model its errors are told.
+    Of a noise model its errors and its basis are told.
     """
     kind, options = type(thing), getattr(thing, "options", None)
     return [
@@ -50,6 +51,6 @@ def called(thing: Any) -> str:
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    if hasattr(value, "noise_instructions"):  # each error has a number that is drawn anew
-        return [{**error, "id": None} for error in value.to_dict(serializable=True)["errors"]]
+    if hasattr(value, "noise_instructions"):
+        return described(value)
     return called(value)

@@ -16,10 +16,11 @@ import numpy as np
 
 from circuits.errors import LabError
 from qml.job_rows import encode
-from qml.store import Store, now
+from qml.store import BUSY_SECONDS, Store, now
 from qml.submission.owners import this_process
 from qml.submission.process import SimulatorProcess, one_line
 
+STARTING = 120.0  # seconds for a simulator's process, beside the job's own limit
 PATIENCE = 600.0  # seconds for which another process may be writing: what was computed is not to be lost to that
 
 
@@ -123,9 +124,11 @@ class Task:
         try:
             self._active = self.runner(simulator)
             if self.time_limit is not None:
+                self.deadline = time.monotonic() + STARTING + self.time_limit
                 self._active.prepare()
                 self.deadline = time.monotonic() + self.time_limit
             plain = self._active.perform()
+            self.deadline = None  # nothing is late any more, however long the store is busy
             encode(plain, "the result")  # else its row would stay that of a running job
             result = Result.from_plain(plain)
         except BaseException as error:
@@ -166,7 +169,7 @@ class Task:
             if self.future.done():
                 return False
             try:
-                with Store(self.path, busy_seconds=PATIENCE) as store:
+                with Store(self.path) as store:
                     is_mine = store.start(self.job_id, this_process())
             except LabError as error:
                 self.future.set_exception(error)
@@ -182,7 +185,7 @@ class Task:
             if self.future.done():
                 return False
             try:
-                with Store(self.path, busy_seconds=PATIENCE) as store:
+                with Store(self.path, busy_seconds=PATIENCE if fields["state"] == "done" else BUSY_SECONDS) as store:
                     (is_mine,) = store.finish([(self.job_id, fields)], this_process())
             except LabError as error:
                 self.future.set_exception(error)  # the row cannot tell

@@ -250,7 +250,8 @@ class _Sampled:
         staying, turning = (program.weights * program.tilts).T
         is_hit, is_possible = self.squares[1:] > 0, program.chances > 0
         turning = np.where((self.turns == 0) & is_possible, turning, 0.0)
-        return abs(self.walk.scale) * np.maximum(turning, np.where(is_hit, 0.0, staying))
+        most = np.prod(np.maximum(1.0, program.tilts[:, 0]))  # of all other turns
+        return abs(self.walk.scale) * most * np.maximum(turning, np.where(is_hit, 0.0, staying))
 
 
 class _Total:

@@ -47,9 +47,9 @@ class WalkProgram:
         steps: (n, 5): kind; of a turn where in `rows` those start that tell whether a string anticommutes, where those
             that it flips, where they end, and its number; of an addition the two rows; of noise a row and its number.
         rows: the rows that steps name.
-        chances: (n_turns,) of turning, in units of 2^-DIGITS: where angles are so narrow that hardly a walk would turn, more
-            than it is. tilts: (n_turns, 2): what a walk that anticommutes is then worth, staying and
-            turning; 1 where the chance is the true one.
+        chances: (n_turns,) of turning, in units of 2^-DIGITS; where angles are so narrow that hardly a walk would turn, more
+            than it is.
+        tilts: (n_turns, 2): what a walk that anticommutes is then worth, staying and turning; 1 where the chance is true.
         weights: (n_turns, 2): what a derivative's walk weighs, staying and turning; 0 for a turn that never happens.
         shrink: (n_shrinks, 4): factor of a walk's weight by letter code x + 2 z.
         ends: (n_qubits, 4): and that of the product state at the end.
@@ -95,7 +95,7 @@ def program_of(table: Table, angles: Angles, frozen: np.ndarray, ends: np.ndarra
             rows += tests + flips
             kind = ANY_AXIS if step.any_axis else TURN
             steps.append((kind, start, start + len(tests), len(rows), len(chances)))
-            chance = 0.0 if is_frozen else max(moved.sin2, least)
+            chance = 0.0 if is_frozen or not moved.sin2 else max(moved.sin2, least)
             chances.append(round(chance * 2**DIGITS))
             is_tilted = chance > moved.sin2 > 0
             tilts.append((moved.cos2 / (1 - chance), moved.sin2 / chance) if is_tilted else (1.0, 1.0))
