@@ -250,11 +250,10 @@ def _by_walks(circuit, operator, angles, most_walks, seed, level, relative_error
     n = max(found.n_walks, 1)
     # No hit in N walks leaves room for 3 / N, by the rule of three.
     unseen = 3 * found.weight / n
-    errors = np.where(found.gradient > 0, np.maximum(found.errors, unseen / 3), found.errors)
     loss_unseen = 3 * found.loss_weight / n if found.loss == 0 and found.loss_error == 0 else 0.0
     return GradientVariance(
         tuple(parameter.name for parameter in circuit.parameters),
-        _interval(found.gradient, errors, unseen, level, found.n_walks),
+        _interval(found.gradient, found.errors, unseen, level, found.n_walks),
         _interval(np.array(found.loss), np.array(found.loss_error), np.array(loss_unseen), level, found.n_walks),
         _floor(len(table.steps), operator), "pauli_walk",
     )  # fmt: skip

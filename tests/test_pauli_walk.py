@@ -362,6 +362,6 @@ def test_turns_that_no_walk_took_have_room_above(monkeypatch):
     circuit, angles = ansatze.cz_line(3, 12, rotations=("rx", "ry")), Angles("small_angle", 0.003)
     truth = walks(circuit, "ZZI", angles, exact=True).gradient
     found = walks(circuit, "ZZI", angles, exact=False, most=1 << 18)
-    assert found.n_walks == 1 << 18  # what was met is precise, and not the half of it
+    assert (found.errors < 0.05 * found.gradient).mean() > 0.5  # what was met is precise, and not the half of it
     assert (found.gradient + SIGMAS * found.errors < truth).any()
     assert (found.gradient + SIGMAS * found.errors + 3 * found.weight / found.n_walks >= truth).all()

@@ -22,6 +22,7 @@ from studies.walk.program import moments, program_of
 from studies.walk.strings import PRODUCT, Strings, letter_values
 from studies.walk.table import EVERYTHING, NOTHING, Clifford, Noise, Table, Turn
 
+RARE = 4.0  # times as much as a walk that stays is one worth that turns, or more
 BLOCKS = 64  # of a chunk, the unit of work and of the streams of random numbers
 
 
@@ -35,8 +36,8 @@ class Estimate:
     Attributes:
         loss, loss_error: of the expectation value. gradient, errors: (n_parameters,) of its derivatives.
         n_walks: for each string or pair, 0 where all are exact.
-        weight: (n_parameters,) the most that a walk of a kind adds that was not seen, times n_walks: one that turns at the
-            parameter's gate or, where none hit, any. loss_weight: the same of the loss.
+        weight: (n_parameters,) what a walk of a kind adds that was not seen, times n_walks: one that turns at the gate,
+            where that is rare, or, where none hit, any. loss_weight: the same of the loss.
     """
 
     loss: float
@@ -245,13 +246,15 @@ class _Sampled:
         return self.walk.scale * mean, self.walk.scale**2 * spread_
 
     def unseen(self) -> np.ndarray:
-        """(n_turns,): the most that one walk adds to a derivative, of kinds of which there was none."""
+        """(n_turns,): what one walk adds to a derivative, of kinds of which there was none: it took a rare turn, or any."""
         program = self.program
         staying, turning = (program.weights * program.tilts).T
-        is_hit, is_possible = self.squares[1:] > 0, program.chances > 0
-        turning = np.where((self.turns == 0) & is_possible, turning, 0.0)
-        most = np.prod(np.maximum(1.0, program.tilts[:, 0]))  # of all other turns
-        return abs(self.walk.scale) * most * np.maximum(turning, np.where(is_hit, 0.0, staying))
+        is_hit = self.squares[1:] > 0
+        # Of frequent turns that no walk took, none counts; and what a walk is worth under noise is told by those that do.
+        is_rare = (program.chances > 0) & (program.weights[:, 1] > RARE * program.weights[:, 0])
+        worth = self.squares[0] / self.sums[0] if self.sums[0] > 0 else 1.0
+        rare = np.where(is_rare & (self.turns == 0), worth * turning, 0.0)
+        return abs(self.walk.scale) * np.where(is_hit, rare, np.maximum(staying, turning))
 
 
 class _Total:
@@ -316,12 +319,11 @@ def _chunks(sampled: list[_Sampled], indices: range) -> None:
 
 def _median_error(found: Estimate, has_hit: bool) -> float:
     """Of the components that walks hit, relative; infinite where none did."""
-    errors = np.maximum(found.errors, found.weight / found.n_walks)  # what was not seen may be there once
     hit = found.errors > 0
     if not hit.any():
         return 0.0 if has_hit and not found.loss_error else np.inf
     size = np.maximum(np.abs(found.gradient[hit]), np.finfo(float).tiny)
-    return float(np.median(errors[hit] / size))
+    return float(np.median(found.errors[hit] / size))
 
 
 def check(relative_error: float, most_walks: int) -> None:

@@ -12,7 +12,8 @@ from studies.walk.table import Clifford, Noise, Table, Turn
 
 TURN, ANY_AXIS, ADD, SHRINK = range(4)
 DIGITS = 32  # binary digits of a probability
-FEWEST_TURNS = 0.25  # of a walk that meets every turn; where angles are narrower, turns are made more often than they happen
+FEWEST_TURNS = 0.05  # expected of a walk that meets every turn; where there are fewer, more are made than happen:
+MADE_TURNS = 0.25  # so many
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,10 @@ def program_of(table: Table, angles: Angles, frozen: np.ndarray, ends: np.ndarra
 
 
 def _least_chance(table: Table, angles: Angles, frozen: np.ndarray) -> float:
-    """Of turning: what gives `FEWEST_TURNS` if walks would turn less often, else none."""
+    """Of turning: what gives `MADE_TURNS` if walks would turn less than `FEWEST_TURNS` times, else none."""
     turns = [step for step in table.steps if isinstance(step, Turn)]
     free = [moments(step, angles).sin2 for step, is_frozen in zip(turns, frozen) if not is_frozen]
-    return FEWEST_TURNS / len(free) if 0 < sum(free) < FEWEST_TURNS else 0.0
+    return MADE_TURNS / len(free) if 0 < sum(free) < FEWEST_TURNS else 0.0
 
 
 def _weights(moved: Moments, factor: float) -> tuple[float, float]:
