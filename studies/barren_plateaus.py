@@ -246,8 +246,8 @@ def figure(rows: list[dict]):
         known = [point for point in chosen if point.exact is not None]
         at, exact = np.array([point.n_qubits for point in known]), [point.exact for point in known]
         top.plot(at, exact, color=NEUTRAL, lw=1.2, ls=":", label=None if number else "exact at this depth")
-        sizes_of_all, values = [point.n_qubits for point in chosen], [point.measured for point in chosen]
-        errorbars(top, number, np.array(sizes_of_all), values, label=f"{labels[number]}: {slope}")
+        everywhere, values = np.array([point.n_qubits for point in chosen]), [point.measured for point in chosen]
+        errorbars(top, number, everywhere, values, label=f"{labels[number]}: {slope}")
         # Side by side below, where both arms would lie on one another.
         if known:
             errorbars(bottom, number, at + (-0.07, 0.07)[number], [point.measured for point in known], units=exact)

@@ -330,7 +330,8 @@ def figure(rows: list[dict]):
 def verdict(rows: list[dict]) -> str:
     """How many times faster, where the least, against which peer, and what missed its goal."""
     every = table(rows)
-    lines, alone = ([line for line in every if (line["times_faster"] is None) is none] for none in (False, True))
+    lines = [line for line in every if line["times_faster"] is not None]
+    alone = [line for line in every if line["times_faster"] is None]
     if not lines:
         return "Not shown: no peer that is installed computes any of these workloads."
     least = min(lines, key=lambda line: line["times_faster"])

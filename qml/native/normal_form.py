@@ -149,9 +149,9 @@ def _rotate_by_halves(form: NormalForm, pauli: str, qubits, controls, state: int
     half, back = (Angle(angle.slot, sign * angle.coefficient / 2) for sign in (1, -1))
     if not pauli:  # the phase of one value of the last control, under the others: half of it is theirs alone
         *others, last = controls
-        is_one = state >> len(others) & 1
-        _rotate(form, "Z", (last,), others, state & ~(1 << len(others)), back if is_one else half)
-        _rotate(form, "", (), others, state & ~(1 << len(others)), half)
+        wanted, rest = divmod(state, 1 << len(others))
+        _rotate(form, "Z", (last,), others, rest, back if wanted else half)
+        _rotate(form, "", (), others, rest, half)
         return
     for part in (half, back):
         _rotate(form, pauli, qubits, (), 0, part)

@@ -102,8 +102,8 @@ def walk_variances(
             sampled.append(_Sampled(walk, angles, seed, len(sampled)))
     cone, qubits = table.light_cone(_sets(strings.codes))
     total.mean, total.slopes = means(cone, Strings(strings.codes[qubits], strings.phases), coefficients, angles)
-    n_walks = _sample(sampled, total, relative_error, most_walks)
-    return total.estimate(sampled, n_walks)
+    _sample(sampled, total, relative_error, most_walks)
+    return total.estimate(sampled)
 
 
 def _terms(observable: SparsePauliOp, n_qubits: int) -> tuple[Strings, np.ndarray]:
@@ -273,8 +273,9 @@ class _Total:
         self.loss += walk.scale * value
         self.gradient += walk.scale * squares
 
-    def estimate(self, sampled: list[_Sampled], n_walks: int) -> Estimate:
+    def estimate(self, sampled: list[_Sampled]) -> Estimate:
         """Everything together."""
+        n_walks = max((one.n_walks for one in sampled), default=0)
         loss, loss_error, loss_weight = self.loss - self.mean**2, 0.0, 0.0
         gradient, errors = self.gradient - self.slopes**2, np.zeros_like(self.slopes)
         weight = np.zeros_like(self.slopes)
@@ -288,19 +289,19 @@ class _Total:
         return Estimate(loss, loss_error**0.5, gradient, np.sqrt(errors), n_walks, weight, loss_weight)
 
 
-def _sample(sampled: list[_Sampled], total: _Total, relative_error: float, most_walks: int) -> int:
-    """Walks until the components' median relative error is small enough; how many each was given."""
+def _sample(sampled: list[_Sampled], total: _Total, relative_error: float, most_walks: int) -> None:
+    """Walks until the components' median relative error is small enough."""
     if not sampled:
-        return 0
+        return
     done, goal = 0, 4
     most = max(1, -(-most_walks // (BLOCKS * WALKS)))
     while True:
         goal = min(goal, most)
         _chunks(sampled, range(done, goal))
         done = goal
-        error = _median_error(total.estimate(sampled, done * BLOCKS * WALKS), any(one.sums.any() for one in sampled))
+        error = _median_error(total.estimate(sampled), any(one.sums.any() for one in sampled))
         if done == most or error <= relative_error:
-            return done * BLOCKS * WALKS
+            return
         needed = done * (error / relative_error) ** 2 if np.isfinite(error) else 4 * done
         goal = int(min(max(needed * 1.05, done + 1), 8 * done))
 

@@ -56,7 +56,6 @@ class WalkProgram:
         ends: (n_qubits, 4): and that of the product state at the end.
         parameters: (n_turns,) of each turn its parameter.
         is_weighted: a walk weighs other than 0 or 1 at the end, or turns are tilted.
-        needs_turns: whether staying and turning weigh differently.
     """
 
     n_rows: int
@@ -69,7 +68,6 @@ class WalkProgram:
     ends: np.ndarray
     parameters: np.ndarray
     is_weighted: bool
-    needs_turns: bool
 
 
 def program_of(table: Table, angles: Angles, frozen: np.ndarray, ends: np.ndarray, noise: list) -> WalkProgram:
@@ -107,7 +105,7 @@ def program_of(table: Table, angles: Angles, frozen: np.ndarray, ends: np.ndarra
     return WalkProgram(
         2 * table.n_qubits, np.array(steps, np.int64).reshape(-1, 5), np.array(rows, np.int64), np.array(chances, np.int64),
         tilts, weights, np.array(noise, float).reshape(-1, 4), ends, np.array(parameters, np.int64),
-        is_weighted, bool((weights[:, 0] != weights[:, 1]).any()),
+        is_weighted,
     )  # fmt: skip
 
 
